@@ -1,0 +1,109 @@
+"""What a metric may read, and how one is declared.
+
+Nothing here imports torch: a stored run can be scored again on a machine without it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Goal = Literal["higher", "lower", "match"]
+Scope = Literal["split", "model", "relative"]
+Splits = Mapping[str, "Outputs"]
+
+
+class Unavailable(Exception):
+    """A metric cannot be computed here; the record stores null and this reason."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Predictions of one model on one split, a row per example (N examples, C classes)."""
+
+    losses: np.ndarray  # (N,) float32, cross-entropy in nats
+    targets: np.ndarray  # (N,) int64
+    logits: np.ndarray  # (N, C) float32
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True)
+class View:
+    """One model's predictions beside the others', as a metric of a model or of a pair sees them.
+
+    `models` maps a role (original, unlearned, retrained, incompetent) to its splits
+    (test, forget, retain, validation); a role or split that was not predicted is absent.
+    """
+
+    role: str
+    models: Mapping[str, Splits]
+    ascent: bool = False  # the method ascends on D_f: `overall` then tolerates more
+    seed: int = 0  # seed.eval
+
+    def outputs(self, split: str, role: str | None = None) -> Outputs:
+        """Predictions of `role` (this view's own if None) on `split`; Unavailable if there are none."""
+        splits = self.models.get(role or self.role)
+        if splits is None:
+            raise Unavailable(f"there is no {role or self.role} model")
+        if split not in splits or not len(splits[split]):
+            raise Unavailable(f"the {role or self.role} model has no predictions on {split}")
+        return splits[split]
+
+    def rng(self, name: str) -> np.random.Generator:
+        """The generator of one metric's draws: seed.eval and the metric's name decide it."""
+        return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's function and the facts that `mubench ls metrics` and the record show."""
+
+    name: str
+    function: Callable[..., float | dict[str, float]]
+    scope: Scope
+    goal: Goal | Mapping[str, Goal]
+    needs: frozenset[str] = frozenset()
+    source: str = ""
+
+    @property
+    def summary(self) -> str:
+        """The first line of the function's docstring."""
+        return (self.function.__doc__ or "").strip().split("\n")[0]
+
+
+METRICS: dict[str, Metric] = {}
+
+
+def metric(
+    *,
+    goal: Goal | Mapping[str, Goal],
+    scope: Scope = "model",
+    needs: tuple[str, ...] = (),
+    source: str = "",
+) -> Callable[[Callable[..., float | dict[str, float]]], Callable[..., float | dict[str, float]]]:
+    """Declare a metric under its function's name.
+
+    scope "split": called with one `Outputs`, for each split, named `<split>_<name>`;
+    "model": called with a `View` per model (original, unlearned, retrained);
+    "relative": called with the unlearned model's `View`, once.
+    A function may return a dict {name: value} where one computation gives several numbers.
+    `goal` is higher, lower or match, or a mapping from split (scope "split") or from value name
+    (a dict result) to one of these; a value whose name the mapping lacks is information, not a score.
+    `needs` names roles beyond the model itself: original, retrained, incompetent.
+    """
+
+    def declare(
+        function: Callable[..., float | dict[str, float]],
+    ) -> Callable[..., float | dict[str, float]]:
+        METRICS[function.__name__] = Metric(
+            function.__name__, function, scope, goal, frozenset(needs), source
+        )
+        return function
+
+    return declare
