@@ -1,0 +1,77 @@
+"""Names in the configuration folders, their one-line descriptions, and the nearest right name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.resources import files
+from pathlib import Path
+
+from mubench.errors import UsageError, did_you_mean
+
+GROUPS = ("task", "modality", "model", "method", "deletion", "optimizer", "sweep")
+
+
+@cache
+def packaged_dir() -> Path:
+    """The configs that come with mubench: beside the package in a checkout, inside it in a wheel."""
+    package = Path(__file__).parent
+    beside, inside = package.parent / "configs", package / "configs"
+    return inside if inside.is_dir() else beside
+
+
+@cache
+def installed_dirs() -> tuple[Path, ...]:
+    """Folders that other installed packages add by the entry point group `mubench.configs`."""
+    found = entry_points(group="mubench.configs")
+    return tuple(Path(str(files(point.value))) for point in found)
+
+
+def config_dirs(extra: Iterable[str | Path] = ()) -> list[Path]:
+    """Every folder searched for configs, the user's own first; UsageError for one that is missing."""
+    mine = [Path(folder).absolute() for folder in extra]
+    for folder in mine:
+        if not folder.is_dir():
+            raise UsageError(f"--config-dir {folder}: there is no such folder")
+    return [*mine, *installed_dirs(), packaged_dir()]
+
+
+def names(group: str, dirs: Sequence[Path]) -> list[str]:
+    """The choices of a config group, such as 'digits' or 'mini/cifar100', sorted."""
+    found = {
+        path.relative_to(folder / group).with_suffix("").as_posix()
+        for folder in dirs
+        for path in (folder / group).rglob("*.yaml")
+    }
+    return sorted(found, key=lambda name: (name.count("/"), name))
+
+
+def path_of(group: str, name: str, dirs: Sequence[Path]) -> Path:
+    """The yaml of one choice; UsageError with the nearest name where there is none."""
+    for folder in dirs:
+        if (path := folder / group / f"{name}.yaml").is_file():
+            return path
+    known = names(group, dirs)
+    if not known and not any((folder / group).is_dir() for folder in dirs):
+        raise UsageError(f"unknown kind '{group}'.{did_you_mean(group, GROUPS)} (mubench ls)")
+    hint = did_you_mean(name, known)
+    raise UsageError(f"unknown {group} '{name}'.{hint} (mubench ls {group}s)")
+
+
+def header(path: Path) -> list[str]:
+    """The comment lines that open a yaml, without the `@package` line: its documentation."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if not re.match(r"#\s*@package", line):
+            lines.append(line.lstrip("# ").rstrip())
+    return lines
+
+
+def describe(group: str, name: str, dirs: Sequence[Path]) -> str:
+    """What one choice is, in a line: the first comment line of its yaml."""
+    lines = header(path_of(group, name, dirs))
+    return lines[0] if lines else ""

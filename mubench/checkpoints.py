@@ -1,0 +1,109 @@
+"""Where a training stands, and how it goes on from there to the same bit."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mubench.errors import RunFailed
+from mubench.files import write_atomically
+
+_NUMBERS = ("passed", "skip", "batches", "steps", "examples", "seconds")
+
+
+class State:
+    """The position in a training, and the generators of its draws."""
+
+    def __init__(self, seed: int) -> None:
+        self.order = torch.Generator().manual_seed(seed)  # of the rows, once a pass
+        self.noise = torch.Generator().manual_seed(seed + 1)  # of the augmentation, once a batch
+        self.order_at_start = self.order.get_state()
+        self.passed = 0  # whole passes done
+        self.skip = 0  # batches done of the pass that is under way
+        self.batches = 0  # batches done in all
+        self.steps = 0  # optimizer steps done
+        self.examples = 0
+        self.seconds = 0.0  # of earlier processes
+
+    def begin_pass(self) -> None:
+        """Remember where the order of this pass is drawn from."""
+        self.order_at_start = self.order.get_state()
+
+    def advance(self, examples: int) -> None:
+        """A batch is done."""
+        self.skip += 1
+        self.batches += 1
+        self.examples += examples
+
+    def end_pass(self) -> None:
+        """A whole pass is done."""
+        self.passed, self.skip = self.passed + 1, 0
+
+    def export(self) -> dict[str, Any]:
+        """Everything, as tensors and numbers; global generators (dropout) included."""
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+        generators = {
+            "order": self.order_at_start,
+            "noise": self.noise.get_state(),
+            "cpu": torch.get_rng_state(),
+            "cuda": cuda,
+        }
+        return {**{name: getattr(self, name) for name in _NUMBERS}, "generators": generators}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Stand where the exported state stood."""
+        for name in _NUMBERS:
+            setattr(self, name, saved[name])
+        generators = saved["generators"]
+        self.order.set_state(generators["order"])
+        self.noise.set_state(generators["noise"])
+        torch.set_rng_state(generators["cpu"])
+        if generators["cuda"]:
+            torch.cuda.set_rng_state_all(generators["cuda"])
+
+
+@dataclass
+class Checkpoint:
+    """A file that is rewritten every so many minutes, and removed by its owner when all is done."""
+
+    path: Path | None
+    minutes: float
+
+    def __post_init__(self) -> None:
+        self._saved = time.monotonic()
+
+    def save_if_due(self, parts: dict[str, Any], state: State) -> None:
+        """Write everything that the rest of the training depends on, if it is time."""
+        if self.path is None or time.monotonic() - self._saved < 60 * self.minutes:
+            return
+        content = {name: part.state_dict() for name, part in parts.items()}
+        content["state"] = state.export()
+        write_atomically(self.path, lambda path: torch.save(content, path))
+        self._saved = time.monotonic()
+
+    def load(self, parts: dict[str, Any], state: State) -> bool:
+        """Restore the parts and the state; False if there is no checkpoint."""
+        if self.path is None or not self.path.is_file():
+            return False
+        try:
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged archive
+            self.path.unlink()
+            raise RunFailed(
+                f"the checkpoint {self.path} cannot be read and was removed; "
+                "the same command starts this training again"
+            ) from error
+        for name, part in parts.items():
+            part.load_state_dict(content[name])
+        state.restore(content["state"])
+        return True
+
+
+def parts_of(model: nn.Module, optimizer: Any, schedule: Any) -> dict[str, Any]:
+    """What a checkpoint holds besides the state."""
+    return {"model": model, "optimizer": optimizer, "schedule": schedule}

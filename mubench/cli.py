@@ -1,0 +1,85 @@
+"""The command line: a verb, then Hydra overrides or names. Heavy imports stand inside the verbs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from mubench.errors import RunFailed, UsageError, did_you_mean
+
+VERBS = {
+    "run": "one run, or a sweep: mubench run method=salun deletion.ratio=2,6,10 -m",
+    "prepare": "train missing original and retrained models only",
+    "ls": "tasks, models, methods, metrics, deletions, sweeps or runs: mubench ls methods 'neg*'",
+    "show": "one of them in full: mubench show method salun",
+    "table": "finished runs as a table: methods as rows, mean and spread over seeds",
+    "status": "what is done, failed or unfinished below outputs/",
+    "env": "versions and device, for a bug report",
+}
+HELP = f"""mubench: the benchmark runner for machine unlearning
+
+usage: mubench VERB [options] [key=value ...]
+
+{chr(10).join(f"  {verb:8} {text}" for verb, text in VERBS.items())}
+
+  mubench run                                  SalUn on scikit-learn's digits, nothing to download
+  mubench run method=scrub task=cifar100       another method, another task
+  mubench run -m method=salun,scrub deletion.ratio=2,6,10
+  mubench run --dry-run sweep=ratios           the plan, without training
+
+Results land in outputs/ (out=PATH moves them). mubench VERB --help says more.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit status: 0, 1 (a run failed), 2 (bad input), 130 (interrupted)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _dispatch(words)
+        sys.stdout.flush()
+        return status
+    except UsageError as error:
+        return _complain(error, 2)
+    except RunFailed as error:
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        print("mubench: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    if words[0] == "--version":
+        import mubench
+
+        print(f"mubench {mubench.__version__}")
+        return 0
+    verb, rest = words[0], words[1:]
+    if verb not in VERBS:
+        raise UsageError(f"unknown command '{verb}'.{did_you_mean(verb, VERBS)} (mubench --help)")
+    module = import_module(f"mubench.commands.{verb}")
+    if {"-h", "--help"} & set(rest):
+        print(module.__doc__.strip())
+        return 0
+    status: int = module.main(rest)
+    return status
+
+
+def _complain(error: Exception, status: int) -> int:
+    if os.environ.get("MUBENCH_DEBUG"):
+        import traceback
+
+        traceback.print_exc()
+    print(f"mubench: {error}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""usage: mubench ls [tasks|models|methods|metrics|deletions|optimizers|sweeps|runs] [GLOB] [--json]
+
+What there is, a line each. Without a kind: all tasks, models, methods, deletions and sweeps.
+
+  GLOB              only names that match, such as 'mini/*'
+  --json            a JSON object {name: description} (of each kind, if none is named)
+  --config-dir DIR  count in a folder with your own yamls
+  out=PATH          where runs are looked for (default: outputs)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+from mubench import catalog
+from mubench.commands import arguments
+from mubench.errors import UsageError, did_you_mean
+
+KINDS = {
+    "tasks": "task",
+    "models": "model",
+    "methods": "method",
+    "metrics": "",
+    "deletions": "deletion",
+    "optimizers": "optimizer",
+    "sweeps": "sweep",
+    "runs": "",
+}
+OVERVIEW = ("tasks", "models", "methods", "deletions", "sweeps")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the names and their descriptions."""
+    typed = arguments.read(argv, {"--json": "json"})
+    out, words = arguments.out_of(typed.words)
+    kind, pattern = (*words, "", "")[:2]
+    if kind and kind not in KINDS:
+        raise UsageError(f"unknown kind '{kind}'.{did_you_mean(kind, KINDS)} (mubench ls --help)")
+    found = {
+        name: _matching(entries(name, typed.dirs, out), pattern) for name in ([kind] if kind else OVERVIEW)
+    }
+    if "json" in typed.flags:
+        print(json.dumps(found[kind] if kind else found, indent=1))
+    else:
+        _print(found, headings=not kind)
+    return 0
+
+
+def _matching(lines: dict[str, str], pattern: str) -> dict[str, str]:
+    return {name: text for name, text in lines.items() if not pattern or fnmatch(name, pattern)}
+
+
+def entries(kind: str, dirs: list[Path], out: Path) -> dict[str, str]:
+    """{name: description} of one kind."""
+    if kind == "metrics":
+        from mubench.metrics import METRICS
+
+        return {name: METRICS[name].summary for name in sorted(METRICS)}
+    if kind == "runs":
+        from mubench.records import query
+        from mubench.report.status import state
+
+        return {str(folder): state(folder, record)[0] for folder, record in query(out)}
+    group = KINDS[kind]
+    return {name: catalog.describe(group, name, dirs) for name in catalog.names(group, dirs)}
+
+
+def _print(found: dict[str, dict[str, str]], headings: bool) -> None:
+    for kind, lines in found.items():
+        if headings:
+            print(f"\n{kind}" if kind != OVERVIEW[0] else kind)
+        width = max(map(len, lines), default=0)
+        for name, text in lines.items():
+            print(f"{'  ' if headings else ''}{name:{width}}  {text}".rstrip())

@@ -1,0 +1,30 @@
+"""MU-Bench's published lists of deleted samples (arXiv 2406.14796), regenerated from the labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mubench.data import Dataset
+from mubench.deletion.base import Deletion, check_ratio, rows_of_ids
+from mubench.errors import UsageError
+from mubench.official import first_percent, official_ids
+
+
+@dataclass
+class Official(Deletion):
+    """The first `ratio` percent of the task's list; lists end at 10 percent."""
+
+    ratio: float = 5.0
+
+    def __post_init__(self) -> None:
+        check_ratio(self.ratio)
+        first_percent(np.arange(1000), self.ratio)  # refuses what the lists do not reach
+
+    def rows(self, data: Dataset, rng: np.random.Generator) -> np.ndarray:
+        """Needs the labels of all rows as published: a part of the data set is refused."""
+        if data.official is None:
+            raise UsageError("this task has no official list; try deletion=random (mubench ls deletions)")
+        ids = first_percent(official_ids(data.official, data.labels), self.ratio)
+        return rows_of_ids(data["train"], ids, f"official list of {data.official}")

@@ -1,0 +1,148 @@
+"""The machine under a run: device, threads, precision, determinism, memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from mubench.data import Columns
+from mubench.errors import UsageError
+from mubench.schema import Trainer
+
+
+@cache
+def accelerator(cpu: bool) -> Accelerator:
+    """The process's one Accelerator. Precision is ours, so that a launcher's flag cannot change numbers."""
+    return Accelerator(cpu=cpu, mixed_precision="no")
+
+
+def available_threads() -> int:
+    """Threads this process may use: its cores, no more than its launcher allows, shared by its workers."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        cores = os.cpu_count() or 1
+    limits = [os.environ.get(name, "") for name in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")]
+    allowed = min([cores, *(int(limit) for limit in limits if limit.isdigit() and int(limit))])
+    return max(1, allowed // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Carries out the `trainer` settings."""
+
+    settings: Trainer
+
+    @cached_property
+    def accelerator(self) -> Accelerator:
+        """Device placement and, with several processes, their communication."""
+        if self.settings.device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("trainer.device=cuda: this machine or this torch has no CUDA device")
+        return accelerator(self.settings.device == "cpu")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model and its batches are."""
+        return self.accelerator.device
+
+    @property
+    def bf16(self) -> bool:
+        """Whether forwards run in bfloat16."""
+        if self.settings.precision == "auto":
+            return self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return self.settings.precision == "bf16"
+
+    def describe(self) -> dict[str, str]:
+        """The device, threads and precision in words."""
+        cuda = self.device.type == "cuda"
+        device = torch.cuda.get_device_name(self.device) if cuda else platform.processor() or "CPU"
+        threads = self.settings.threads or available_threads()
+        precision = "bf16" if self.bf16 else "fp32"
+        return {"device": f"{self.device.type} ({device}, {threads} threads)", "precision": precision}
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context of every forward."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Threads and determinism set inside, as they were outside."""
+        threads, mode = torch.get_num_threads(), self.settings.deterministic
+        before = torch.are_deterministic_algorithms_enabled()
+        torch.set_num_threads(self.settings.threads or available_threads())
+        if mode != "off":
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True, warn_only=mode == "warn")
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(before)
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """The model on the device; convolutions in channels_last memory on a GPU, where it is faster."""
+        model = model.to(self.device)
+        if self.device.type == "cuda" and any(isinstance(m, nn.Conv2d) for m in model.modules()):
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.settings.compile:
+            model.compile()
+        return model
+
+    def reside(self, columns: Columns) -> Columns:
+        """The columns where batches are cut from: on the device if they fit, else pinned on the host."""
+        if self.settings.residency == "device" or (
+            self.settings.residency == "auto" and self._fits(columns.bytes)
+        ):
+            return columns.to(self.device)
+        return columns.pin() if self.device.type == "cuda" else columns
+
+    def _fits(self, size: int) -> bool:
+        """A quarter of the free memory may hold data; the rest is for models and activations."""
+        if self.device.type != "cuda":
+            return True
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return size < free / 4
+
+
+class PeakMemory:
+    """Peak memory since it was made: of the device, and of the host process where Linux tells it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        self._reset = _reset_host_peak()
+
+    def read(self) -> dict[str, float | None]:
+        """Bytes: `peak_memory_bytes` where the model is, `peak_host_memory_bytes` of the process."""
+        host = _host_peak() if self._reset else None
+        if self.device.type != "cuda":
+            return {"peak_memory_bytes": host, "peak_host_memory_bytes": host}
+        device = torch.cuda.max_memory_allocated(self.device)
+        return {"peak_memory_bytes": device, "peak_host_memory_bytes": host}
+
+
+def _reset_host_peak() -> bool:
+    """Start a new high-water mark of this process; False where the system has no such thing."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _host_peak() -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return float(line.split()[1]) * 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024

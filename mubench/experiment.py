@@ -1,0 +1,235 @@
+"""One run from its config to its record."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import traceback
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from omegaconf import OmegaConf
+
+from mubench import artifacts, environment, evaluation, models, prediction, records
+from mubench.artifacts import Artifact
+from mubench.config import RunConfig, component
+from mubench.engine import PeakMemory
+from mubench.errors import Diverged, RunFailed, UsageError
+from mubench.files import Corrupt, write_atomically, write_text, writing
+from mubench.methods.base import Method
+from mubench.metrics.base import Splits
+from mubench.progress import Reporter
+from mubench.records import Record
+from mubench.run import Run
+from mubench.workbench import Workbench, lay_out
+
+
+def run(config: RunConfig, reporter: Reporter) -> Record:
+    """Carry out one run, or return its record if it is complete.
+
+    A failure leaves a record too, and is raised as UsageError, Diverged or RunFailed.
+    """
+    method = component(config.settings.method, "method")
+    folder = config.run_dir
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+    with lock:
+        finished = complete(config, reporter)
+        if finished is not None:
+            reporter.say(f"already complete: {folder}")
+            return finished
+        reporter.log = folder / "log.txt"
+        record = _begin(config)
+        try:
+            _carry_out(config, method, record, reporter)
+        finally:
+            if record.finished is not None:
+                record.write(folder)
+    return record
+
+
+def complete(config: RunConfig, reporter: Reporter) -> Record | None:
+    """The record of this very run if it is complete and need not be forced."""
+    try:
+        record = records.read(config.run_dir)
+    except Corrupt as error:
+        reporter.warn(f"{error}; the run is repeated")
+        return None
+    wanted = record is not None and record.complete and not config.settings.force
+    return record if wanted else None
+
+
+def _begin(config: RunConfig) -> Record:
+    """Write what the run is, and clear away what an earlier attempt concluded."""
+    folder = config.run_dir
+    (folder / "record.json").unlink(missing_ok=True)
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(config.resolved))
+    write_text(folder / "overrides.yaml", OmegaConf.to_yaml(list(config.overrides)))
+    return Record(
+        key=config.key,
+        fingerprint=config.fingerprint,
+        config=config.resolved,
+        overrides=list(config.overrides),
+        started=environment.now(),
+    )
+
+
+def _carry_out(config: RunConfig, method: Method, record: Record, reporter: Reporter) -> None:
+    """Do the work; what goes wrong is noted in the record and raised as one sentence."""
+    try:
+        bench = lay_out(config, reporter)
+        with bench.engine.running():
+            _work(bench, method, record)
+        record.finished = environment.now()
+    except Exception as error:
+        reporter.note(traceback.format_exc())
+        known = isinstance(error, UsageError | RunFailed)
+        sentence = str(error) if known else f"{type(error).__name__}: {error}"
+        record.status = "diverged" if isinstance(error, Diverged) else "failed"
+        record.error, record.finished = sentence, environment.now()
+        if known:
+            raise
+        raise RunFailed(f"the run failed: {sentence} (details in {reporter.log})") from error
+
+
+def _work(bench: Workbench, method: Method, record: Record) -> None:
+    """Everything between the data and the record's numbers."""
+    config, folder = bench.config, bench.config.run_dir
+    record.environment = {**environment.versions(), **bench.engine.describe()}
+    record.data, record.forget_set = _data(bench), _forget_set(bench)
+    _announce(bench)
+    _refuse(bench, method)
+    original = artifacts.obtain(bench, "original")
+    retrained = _reference(bench, method)
+    start = retrained if method.starts_from == "retrained" and retrained else original
+    run, cost = _unlearn(bench, method, start)
+    started = time.perf_counter()
+    evidence = _evidence(bench, run, original, retrained)
+    record.metrics, record.reasons = evaluation.score(
+        evidence,
+        evaluation.chosen(config.settings.evaluation.metrics),
+        method.ascends,
+        config.settings.seed.eval,
+    )
+    cost["evaluate_seconds"] = time.perf_counter() - started
+    record.cost = _with_reference(cost, method, original, retrained)
+    _store(bench, run, evidence["unlearned"])
+    if folder.joinpath("checkpoints").is_dir():
+        shutil.rmtree(folder / "checkpoints")
+
+
+def _data(bench: Workbench) -> dict[str, Any]:
+    sizes = {name: len(columns) for name, columns in bench.columns.items()}
+    return {"identity": bench.data.facts["identity"], "classes": len(bench.data.classes), **sizes}
+
+
+def _forget_set(bench: Workbench) -> dict[str, Any]:
+    """Sizes, hash and chance levels: uniform, and the share of the most frequent class in D_f."""
+    split = bench.split
+    labels = bench.data["train"].targets.numpy()[split.forget]
+    return {
+        "size": len(split.forget),
+        "retain": len(split.retain),
+        "percent": split.ratio,
+        "sha256": split.sha256,
+        "chance_uniform": 1 / len(bench.data.classes),
+        "chance_majority": float(np.bincount(labels).max() / len(labels)),
+    }
+
+
+def _announce(bench: Workbench) -> None:
+    key, split, total = bench.config.key, bench.split, len(bench.columns["train"])
+    say = bench.reporter.say
+    say(f"{key['method']} on {key['task']} with {key['model']}, {bench.engine.describe()['device']}")
+    say(
+        f"  {split.ratio:.3g} % of {total:,} = {len(split.forget):,} examples to forget "
+        f"({split.strategy}), {len(split.retain):,} to retain"
+    )
+
+
+def _refuse(bench: Workbench, method: Method) -> None:
+    """UsageError for what the method cannot work with here, before anything is trained."""
+    name, modality = bench.config.key["method"], bench.config.key["modality"]
+    if not method.families & {"any", modality}:
+        raise UsageError(f"method '{name}' does not apply to {modality}")
+    for part in method.reads:
+        if not len(bench.rows(part)):
+            raise UsageError(f"method '{name}' reads the {part} set, which is empty here")
+
+
+def _reference(bench: Workbench, method: Method) -> Artifact | None:
+    """The retrained model, as `evaluation.reference` wants it."""
+    wanted = bench.config.settings.evaluation.reference
+    if wanted == "retrain" or method.starts_from == "retrained":
+        return artifacts.obtain(bench, "retrained")
+    return artifacts.stored(bench, "retrained") if wanted == "cached" else None
+
+
+def _unlearn(bench: Workbench, method: Method, start: Artifact) -> tuple[Run, dict[str, Any]]:
+    """The unlearned model, and what making it cost."""
+    settings = bench.config.settings
+    run = Run(
+        start.model(bench),
+        bench.spec,
+        bench.modality,
+        bench.columns,
+        {name: bench.rows(name) for name in method.reads},
+        settings.unlearning,
+        bench.engine,
+        settings.seed.unlearn,
+        bench.reporter,
+        bench.config.run_dir / "checkpoints",
+    )
+    run.hooks = method.hooks(run)
+    memory, started = PeakMemory(bench.engine.device), time.perf_counter()
+    method.prepare(run)
+    prepared = time.perf_counter() - started
+    method.unlearn(run)
+    seconds = time.perf_counter() - started + run.effort.earlier_seconds
+    cost = artifacts.cost_of(run.effort) | {"unlearn_seconds": seconds, "prepare_seconds": prepared}
+    del cost["seconds"]
+    return run, {**cost, **memory.read()}
+
+
+def _evidence(
+    bench: Workbench, run: Run, original: Artifact, retrained: Artifact | None
+) -> dict[str, Splits]:
+    found = {
+        "original": evaluation.splits_of(bench, original),
+        "unlearned": evaluation.predict(bench, run.model, ["test", "validation", "forget", "retain"]),
+        "incompetent": evaluation.incompetent(bench),
+    }
+    if retrained is not None:
+        found["retrained"] = evaluation.splits_of(bench, retrained)
+    return found
+
+
+def _with_reference(
+    cost: dict[str, Any], method: Method, original: Artifact, retrained: Artifact | None
+) -> dict[str, Any]:
+    """The cost beside that of training: `speedup` = retraining / unlearning, preparation included."""
+    retrain = retrained.cost["seconds"] if retrained else None
+    if method.starts_from == "retrained" and retrained:
+        spent = {name: value for name, value in retrained.cost.items() if name != "seconds"}
+        cost = {**cost, **spent, "unlearn_seconds": cost["unlearn_seconds"] + retrain}
+    speedup = retrain / cost["unlearn_seconds"] if retrain and cost["steps"] else None
+    seconds = {"original_seconds": original.cost["seconds"], "retrain_seconds": retrain}
+    return {**cost, **seconds, "speedup": speedup}
+
+
+def _store(bench: Workbench, run: Run, predictions: Splits) -> None:
+    """Everything of the run but its record, which seals it."""
+    folder = bench.config.run_dir
+    ids = bench.data["train"].ids[bench.split.forget]
+    write_atomically(folder / "forget_ids.npy", lambda path: _save_array(path, ids))
+    prediction.save(predictions, folder / "predictions.safetensors")
+    if bench.config.settings.save_model:
+        models.save(run.model, folder / "model" / "model.safetensors")
+    bench.reporter.write_history(folder / "history.jsonl")
+
+
+def _save_array(path: Any, array: np.ndarray) -> None:
+    with path.open("wb") as stream:
+        np.save(stream, array)

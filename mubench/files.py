@@ -1,0 +1,106 @@
+"""Files that are whole or absent: atomic writes, and folders sealed by a record written last."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mubench.errors import RunFailed
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+
+
+class Corrupt(Exception):
+    """A file that is there but not whole; the message names it and says what is wrong."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns a full disk or a folder that refuses writing into one clear sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL | _REFUSED and "No space left" not in str(error):
+            raise
+        reason = os.strerror(error.errno or errno.ENOSPC).lower()
+        raise RunFailed(f"cannot write to {path}: {reason} (out=PATH moves the outputs)") from error
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary neighbour, flush it to the disk, and rename it to `path`."""
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            _flush(temporary)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+            _flush(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically; NaN and infinity are refused, they are not JSON."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; Corrupt where the file holds anything else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise Corrupt(f"{path} is not whole ({error})") from error
+    if not isinstance(content, dict):
+        raise Corrupt(f"{path} is not a JSON object")
+    return content
+
+
+def sha256_of_file(path: Path) -> str:
+    """The hash of a file's bytes, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def seal(folder: Path, names: list[str], content: dict[str, Any]) -> None:
+    """Write `record.json` last: the content, and the hash of each named file."""
+    hashes = {name: sha256_of_file(folder / name) for name in names}
+    write_json(folder / "record.json", {**content, "files": hashes})
+
+
+def unseal(folder: Path) -> dict[str, Any] | None:
+    """The content of a sealed folder, None if there is none; Corrupt names a file that changed."""
+    if not (folder / "record.json").is_file():
+        return None
+    content = read_json(folder / "record.json")
+    for name, expected in content.get("files", {}).items():
+        path = folder / name
+        if not path.is_file():
+            raise Corrupt(f"{path} is missing")
+        if sha256_of_file(path) != expected:
+            raise Corrupt(f"{path} is not what was written (its hash differs)")
+    return content

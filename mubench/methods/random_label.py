@@ -1,0 +1,30 @@
+"""Fine-tuning with random wrong labels on the forget set (Graves et al., 2021, 2010.10981)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from mubench.data import Batch
+from mubench.methods.base import Method
+from mubench.run import Run, StreamName
+from mubench.schema import one_of
+
+
+@dataclass
+class RandomLabel(Method):
+    """min mean CE over D_r and over D_f with labels drawn uniformly from the K - 1 wrong ones."""
+
+    redraw: str = "once"  # once | epoch: new wrong labels for each pass forget less abruptly
+
+    stream: ClassVar[StreamName] = "mixed"
+    needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
+
+    def __post_init__(self) -> None:
+        one_of("method.redraw", self.redraw, ("once", "epoch"))
+
+    def loss(self, run: Run, batch: Batch) -> Tensor:  # type: ignore[override]
+        """Mean CE on the relabelled batch."""
+        return run.reduce(run.losses(run.relabel(batch, self.redraw)))

@@ -1,0 +1,20 @@
+"""Training again from the same starting weights on D_r only: exact unlearning, the reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from mubench.methods.base import Method
+from mubench.run import Run
+
+
+@dataclass
+class Retrain(Method):
+    """Takes the retrained model that serves as every method's reference; its training is the cost."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"retain"})
+    starts_from: ClassVar[Literal["original", "retrained"]] = "retrained"
+
+    def unlearn(self, run: Run) -> None:
+        """The training was done under the task's own recipe; nothing is left to do."""

@@ -1,0 +1,155 @@
+"""Networks: built from a family or loaded from a checkpoint, saved as safetensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import get_method
+from safetensors.torch import load_model, save_model
+from torch import nn
+
+from mubench.data import Dataset
+from mubench.errors import UsageError
+from mubench.files import write_atomically
+from mubench.modalities.image import InputSpec
+
+_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Torch's global generators set to a seed inside, as they were outside."""
+    devices = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything that decides a network but its weights."""
+
+    build: Mapping[str, Any]  # `_target_` and its keyword arguments
+    classes: int
+    channels: int
+    input: InputSpec
+    checkpoint: str | None = None
+
+    def start(self, seed: int) -> nn.Module:
+        """The starting weights of a training: the checkpoint's, with a fresh head, or fresh ones."""
+        return self._build(seed, self.checkpoint)
+
+    def fresh(self, seed: int) -> nn.Module:
+        """The same architecture with every parameter freshly initialised."""
+        return self._build(seed, None)
+
+    def _build(self, seed: int, checkpoint: str | None) -> nn.Module:
+        settings = {name: value for name, value in self.build.items() if name != "_target_"}
+        if self.checkpoint is not None:
+            settings |= {"architecture": self.checkpoint, "checkpoint": checkpoint}
+        with seeded(seed):
+            model: nn.Module = get_method(self.build["_target_"])(
+                classes=self.classes,
+                channels=self.channels,
+                image_size=self.input.image_size,
+                **settings,
+            )
+        return model
+
+
+def describe(node: Mapping[str, Any], data: Dataset) -> ModelSpec:
+    """The network that a config's model node asks for, on this data."""
+    checkpoint, size = node.get("checkpoint"), node.get("image_size")
+    mean, std = data.facts["mean"], data.facts["std"]
+    if checkpoint is not None:
+        native = processor(checkpoint)
+        size, mean, std = size or native.image_size, native.mean, native.std
+    channels = data.facts["channels"] if checkpoint is None else len(mean)
+    side = size or data.facts["image_size"]
+    spec = InputSpec(int(side), tuple(mean), tuple(std))
+    return ModelSpec(node["build"], len(data.classes), channels, spec, checkpoint)
+
+
+def processor(checkpoint: str) -> InputSpec:
+    """The resolution and normalisation that a checkpoint was trained with."""
+    from transformers.image_processing_base import ImageProcessingMixin
+
+    with _loading(checkpoint):
+        found, _ = ImageProcessingMixin.get_image_processor_dict(checkpoint)
+    crop = found["crop_size"] if found.get("do_center_crop") else found.get("size", 224)
+    side = crop if isinstance(crop, int) else crop.get("height") or crop.get("shortest_edge")
+    half = [0.5, 0.5, 0.5]
+    mean, std = found.get("image_mean") or half, found.get("image_std") or half
+    return InputSpec(int(side), tuple(mean), tuple(std))
+
+
+def pretrained(
+    classes: int, channels: int, image_size: int, architecture: str, checkpoint: str | None
+) -> nn.Module:
+    """An image classifier of the hub or a folder, its head resized; fresh weights if no checkpoint.
+
+    UsageError if weights other than the head's do not fit the architecture.
+    """
+    from transformers import AutoConfig, AutoModelForImageClassification
+
+    with _loading(architecture):
+        config = AutoConfig.from_pretrained(architecture, num_labels=classes, num_channels=channels)
+        if checkpoint is None:
+            return at_resolution(AutoModelForImageClassification.from_config(config), image_size)
+        model, info = AutoModelForImageClassification.from_pretrained(
+            checkpoint, config=config, ignore_mismatched_sizes=True, output_loading_info=True
+        )
+    odd = [str(key) for key in info["mismatched_keys"] if "classifier" not in str(key)]
+    if odd:
+        raise UsageError(f"model '{checkpoint}': weights do not fit beyond the head: {odd[0]}")
+    return at_resolution(model, image_size)
+
+
+def at_resolution(model: nn.Module, image_size: int) -> nn.Module:
+    """Let a transformer take images of another side than its own, its position embeddings interpolated."""
+    native = getattr(model.config, "image_size", image_size)
+    if native != image_size and "interpolate_pos_encoding" in signature(model.forward).parameters:
+        model.forward = partial(model.forward, interpolate_pos_encoding=True)
+    return model
+
+
+def from_config(
+    classes: int, channels: int, image_size: int, family: str, dimensions: Mapping[str, Any]
+) -> nn.Module:
+    """A freshly initialised image classifier of a transformers family, of any dimensions."""
+    from transformers import AutoConfig, AutoModelForImageClassification
+
+    settings = {**dimensions, "num_labels": classes, "num_channels": channels}
+    config = AutoConfig.for_model(family, **settings)
+    if hasattr(config, "image_size"):
+        config.image_size = image_size
+    return AutoModelForImageClassification.from_config(config)
+
+
+@contextmanager
+def _loading(checkpoint: str) -> Iterator[None]:
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise UsageError(
+            f"cannot load model '{checkpoint}' from the hub or a folder (offline?). "
+            f"Download it elsewhere and pass model.checkpoint=PATH."
+        ) from error
+
+
+def save(model: nn.Module, path: Path) -> None:
+    """All weights and buffers, atomically."""
+    write_atomically(path, lambda temporary: save_model(model, str(temporary)))
+
+
+def load(model: nn.Module, path: Path) -> nn.Module:
+    """Fill a network of the same architecture with saved weights."""
+    load_model(model, str(path), strict=True)
+    return model

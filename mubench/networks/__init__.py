@@ -1,0 +1,1 @@
+"""Small networks in plain torch for embedded data: trained from scratch in seconds."""

@@ -1,0 +1,45 @@
+"""Optimizers and learning-rate schedules of a recipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.utils import get_class
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from mubench.errors import UsageError
+from mubench.schema import Recipe
+
+
+def build_optimizer(weights: Sequence[Tensor], recipe: Recipe) -> Optimizer:
+    """The recipe's optimizer over the weights, fused where it can be."""
+    settings = {k: v for k, v in recipe.optimizer.items() if k not in ("name", "_target_")}
+    kind: Any = get_class(recipe.optimizer["_target_"])
+    try:
+        return kind(  # type: ignore[no-any-return]
+            list(weights), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True, **settings
+        )
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"optimizer '{recipe.optimizer.get('name')}': {error}") from error
+
+
+def factor(step: int, total: int, recipe: Recipe) -> float:
+    """The share of the full learning rate at a step (from 0): linear warm-up, then the schedule to 0."""
+    warmup = round(recipe.warmup * total)
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = (step - warmup) / max(1, total - warmup)
+    if recipe.schedule == "linear":
+        return max(0.0, 1.0 - progress)
+    if recipe.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    return 1.0
+
+
+def build_schedule(optimizer: Optimizer, recipe: Recipe, total: int) -> LambdaLR:
+    """The schedule over `total` optimizer steps."""
+    return LambdaLR(optimizer, lambda step: factor(step, total, recipe))

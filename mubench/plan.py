@@ -1,0 +1,171 @@
+"""What a command will run: names and keys checked, sweeps spread out, every cell composed and typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mubench import catalog
+from mubench.config import RunConfig, check
+from mubench.errors import UsageError, did_you_mean, nearest
+
+
+def search_path(dirs: Sequence[Path]) -> list[str]:
+    """The Hydra override that adds the user's config folders to the packaged one."""
+    more = [f"file://{folder}" for folder in dirs if folder != catalog.packaged_dir()]
+    return [f"hydra.searchpath=[{','.join(more)}]"] if more else []
+
+
+class Planner:
+    """Composes cells; knows the folders that configs come from."""
+
+    def __init__(self, dirs: Sequence[Path]) -> None:
+        self.dirs = list(dirs)
+        self._bases: dict[tuple[str, ...], DictConfig] = {}
+
+    def overrides(self, typed: Sequence[str]) -> list[str]:
+        """The typed overrides, globs over a group's choices written out; UsageError for wrong names."""
+        return [self._spelt(override) for override in parse(typed)]
+
+    def cells(self, typed: Sequence[str], multirun: bool) -> list[RunConfig]:
+        """Every run of the command, checked, each once, in the order they will be launched."""
+        with self._hydra():
+            parsed = parse(self.overrides(typed))
+            swept = self._sweep(parsed)
+            if not multirun and not swept:
+                self._refuse_lists(parsed)
+            cells = split([*swept, *parsed]) if multirun or swept else [list(typed)]
+            found = {run.fingerprint: run for run in map(self._cell, cells)}
+        return list(found.values())
+
+    def is_sweep(self, typed: Sequence[str]) -> bool:
+        """Whether a `sweep=` among the overrides makes this a sweep without -m."""
+        with self._hydra():
+            return bool(self._sweep(parse(self.overrides(typed))))
+
+    @contextmanager
+    def _hydra(self) -> Iterator[None]:
+        with initialize_config_dir(str(catalog.packaged_dir()), job_name="mubench", version_base="1.3"):
+            yield
+
+    def _compose(self, overrides: Sequence[str], hydra: bool = False) -> DictConfig:
+        typed = [*search_path(self.dirs), *overrides]
+        try:
+            return compose("run", overrides=typed, return_hydra_config=hydra)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UsageError(" ".join(str(error).split("\n")[0].split())) from error
+
+    def _cell(self, overrides: Sequence[str]) -> RunConfig:
+        parsed = parse(overrides)
+        base = self._base(tuple(o.input_line or "" for o in parsed if self._is_group(o)))
+        for override in parsed:
+            if not self._is_group(override):
+                check_key(override, base)
+        return check(self._compose(overrides), overrides)
+
+    def _base(self, groups: tuple[str, ...]) -> DictConfig:
+        """The config of the chosen groups alone: what keys exist."""
+        if groups not in self._bases:
+            self._bases[groups] = self._compose(groups)
+        return self._bases[groups]
+
+    def _sweep(self, parsed: Sequence[Override]) -> list[Override]:
+        """The lists that a chosen `sweep=` adds."""
+        chosen = [o.input_line or "" for o in parsed if o.key_or_group == "sweep"]
+        if not chosen:
+            return []
+        params = self._compose(chosen, hydra=True).hydra.sweeper.params or {}
+        return parse([f"{key}={value}" for key, value in params.items()])
+
+    def _is_group(self, override: Override) -> bool:
+        group = override.key_or_group.split("@")[0]
+        return any((folder / group).is_dir() for folder in self.dirs)
+
+    def _spelt(self, override: Override) -> str:
+        """An override with its choices checked against the catalog."""
+        line = override.input_line or ""
+        if not self._is_group(override) or override.is_delete():
+            return line
+        known = catalog.names(override.key_or_group.split("@")[0], self.dirs)
+        value = override.value()
+        if isinstance(value, Glob):
+            picked = [name for name in known if _globbed(name, value)]
+            if not picked:
+                raise UsageError(f"{line}: no {override.key_or_group} has such a name")
+            return f"{override.key_or_group}={','.join(picked)}"
+        for name in _choices(override):
+            if name is not None:
+                catalog.path_of(override.key_or_group.split("@")[0], str(name), self.dirs)
+        return line
+
+    def _refuse_lists(self, parsed: Sequence[Override]) -> None:
+        for override in parsed:
+            if override.is_sweep_override():
+                raise UsageError(f"{override.input_line} lists several values: add -m for a sweep.")
+
+
+def parse(typed: Sequence[str]) -> list[Override]:
+    """Overrides by Hydra's grammar; UsageError for what is not `key=value`."""
+    try:
+        found: list[Override] = OverridesParser.create().parse_overrides(list(typed))
+        return found
+    except HydraException as error:
+        wrong = next((text for text in typed if "=" not in text and text[:1] != "~"), None)
+        if wrong is not None:
+            raise UsageError(f"'{wrong}' is not of the form key=value.") from error
+        raise UsageError(" ".join(str(error).split("\n")[0].split())) from error
+
+
+def split(overrides: Sequence[Override]) -> list[list[str]]:
+    """The product of all lists, as Hydra's own sweeper makes it."""
+    batches = BasicSweeper.split_arguments(list(overrides), max_batch_size=None)
+    return [list(cell) for batch in batches for cell in batch]
+
+
+def _globbed(name: str, glob: Glob) -> bool:
+    chosen = any(fnmatch(name, pattern) for pattern in glob.include)
+    return chosen and not any(fnmatch(name, pattern) for pattern in glob.exclude)
+
+
+def _choices(override: Override) -> list[Any]:
+    if override.is_sweep_override():
+        return [text.strip("'\"") for text in override.sweep_string_iterator()]
+    value = override.value()
+    return value if isinstance(value, list) else [value]
+
+
+def check_key(override: Override, base: DictConfig) -> None:
+    """UsageError with the nearest name if a typed key is none of the config's."""
+    path = override.key_or_group
+    if path.startswith("hydra") or override.is_add() or override.is_force_add():
+        return
+    node: Any = base
+    parts = path.split(".")
+    for depth, name in enumerate(parts):
+        if not isinstance(node, DictConfig) or name not in node:
+            raise UsageError(_unknown(parts[:depth], name, node, base))
+        node = OmegaConf.select(base, ".".join(parts[: depth + 1]))
+
+
+def _unknown(parents: list[str], name: str, node: Any, base: DictConfig) -> str:
+    known = [str(key) for key in node] if isinstance(node, DictConfig) else []
+    if not parents:
+        return f"unknown setting '{name}'.{did_you_mean(name, known)} (mubench run --help)"
+    guess = nearest(name, [key for key in known if key != "_target_"])
+    hint = f" Did you mean '{guess}' ({node[guess]})?" if guess else ""
+    group = parents[0]
+    chosen = OmegaConf.select(base, f"{group}.name") if len(parents) == 1 else None
+    if chosen is None:
+        return f"'{'.'.join(parents)}' has no setting '{name}'.{hint}"
+    return f"{group} '{chosen}' has no setting '{name}'.{hint} (mubench show {group} {chosen})"

@@ -1,0 +1,73 @@
+"""What a run leaves: its record, read with checks, and the records below an outputs folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mubench.files import Corrupt, read_json, write_json
+
+SCHEMA = 1
+STATUSES = ("complete", "failed", "diverged")
+
+
+@dataclass
+class Record:
+    """One run, flat enough to become a row of a table; the fields are those of record.json."""
+
+    key: dict[str, Any]  # task, model, method, deletion, ratio, seeds: what the run is
+    fingerprint: str  # hash of what can change the numbers
+    config: dict[str, Any]
+    overrides: list[str]
+    started: str  # ISO 8601, UTC
+    status: str = "complete"
+    forget_set: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, dict[str, float | None] | None] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)  # why a metric is null
+    cost: dict[str, float | None] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    finished: str | None = None
+    error: str | None = None
+    schema: int = SCHEMA
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run need not be repeated."""
+        return self.status == "complete"
+
+    def write(self, folder: Path) -> None:
+        """Write record.json atomically."""
+        write_json(folder / "record.json", asdict(self))
+
+
+def read(folder: Path) -> Record | None:
+    """The record in a run directory, None if there is none; Corrupt if it cannot be one."""
+    path = folder / "record.json"
+    if not path.is_file():
+        return None
+    content = read_json(path)
+    if content.get("schema") != SCHEMA:
+        raise Corrupt(f"{path} has schema {content.get('schema')!r}, not {SCHEMA}")
+    known = set(Record.__dataclass_fields__)
+    if missing := {"key", "fingerprint", "status", "started"} - set(content):
+        raise Corrupt(f"{path} lacks {', '.join(sorted(missing))}")
+    if content["status"] not in STATUSES:
+        raise Corrupt(f"{path} has the status {content['status']!r}")
+    return Record(**{name: value for name, value in content.items() if name in known})
+
+
+def run_dirs(out: Path) -> Iterator[Path]:
+    """Every run directory below `out`, finished or not, in a stable order."""
+    yield from sorted(path.parent for path in (out / "runs").rglob("config.yaml"))
+
+
+def query(out: Path) -> Iterator[tuple[Path, Record | Corrupt | None]]:
+    """(run directory, its record): None where it is unfinished, the error where it is corrupt."""
+    for folder in run_dirs(out):
+        try:
+            yield folder, read(folder)
+        except Corrupt as error:
+            yield folder, error

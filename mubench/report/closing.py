@@ -1,0 +1,101 @@
+"""The table that closes a run: each metric of the original, retrained and unlearned model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mubench.metrics import goal_of
+from mubench.records import Record
+
+ARROWS = {"higher": "↑", "lower": "↓", "match": "≈"}
+# The rows of the closing table; everything else is in the record (mubench show run DIR).
+HEADLINE = (
+    "test_accuracy", "retain_accuracy", "forget_accuracy", "forget_loss", "mia_auc",
+    "mia_efficacy", "knowledge_gap", "zrf", "overall",
+)  # fmt: skip
+RELATIVE = ("avg_gap", "tow", "gap_forget_accuracy", "gap_forget_loss", "js_distance_forget", "completeness")
+
+
+def closing(record: Record, folder: Path) -> None:
+    """Print a run's headline numbers, its cost and where it lies."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(_metrics(record))
+    console.print(_summary(record))
+    console.print(f"{folder}")
+
+
+def _metrics(record: Record, names: Sequence[str] = HEADLINE) -> Table:
+    table = Table(title=_title(record), title_justify="left", title_style="bold")
+    table.add_column("metric")
+    for name in ("original", "retrained", "unlearned", "to goal"):
+        table.add_column(name, justify="right")
+    for name in names:
+        values = [(record.metrics.get(role) or {}).get(name) for role in
+                  ("original", "retrained", "unlearned")]  # fmt: skip
+        if any(value is not None for value in values):
+            goal = goal_of(name)
+            row = [number(value) for value in values]
+            table.add_row(f"{name} {ARROWS.get(goal or '', '')}", *row, _distance(goal, *values))
+    return table
+
+
+def _title(record: Record) -> str:
+    key, sizes = record.key, record.forget_set
+    return (
+        f"{key['method']} · {key['task']} · {key['model']} · "
+        f"{sizes['size']:,} of {sizes['size'] + sizes['retain']:,} forgotten"
+    )
+
+
+def _distance(
+    goal: str | None, original: float | None, retrained: float | None, unlearned: float | None
+) -> str:
+    """How far the unlearned value is from its goal: the retrained one, or no worse than the original."""
+    target = retrained if retrained is not None else (original if goal != "match" else None)
+    if target is None or unlearned is None:
+        return "-"
+    return f"{unlearned - target:+.3f}"
+
+
+def _summary(record: Record) -> str:
+    relative: Mapping[str, float | None] = record.metrics.get("relative") or {}
+    shown = [f"{name} {number(relative.get(name))}{ARROWS.get(goal_of(name) or '', '')}"
+             for name in RELATIVE if relative.get(name) is not None]  # fmt: skip
+    lines = [f"against the retrained model: {', '.join(shown)}"] if shown else []
+    return "\n".join([*lines, _cost(record)])
+
+
+def _cost(record: Record) -> str:
+    cost = record.cost
+    text = f"unlearned in {number(cost.get('unlearn_seconds'))} s"
+    if cost.get("retrain_seconds") is not None:
+        text += f", retraining took {number(cost['retrain_seconds'])} s"
+    if cost.get("speedup") is not None:
+        text += f" ({number(cost['speedup'])} times as long)"
+    return text
+
+
+def number(value: float | None) -> str:
+    """A value in four significant digits or three decimals; - for null."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def everything(record: Record, folder: Path) -> None:
+    """Print all of a record: every metric of every model, cost, environment, reasons."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{folder}\nstatus: {record.status}{f' ({record.error})' if record.error else ''}")
+    if record.complete:
+        console.print(_metrics(record, list(record.metrics.get("unlearned") or {})))
+    sections = {"relative": record.metrics.get("relative") or {}, "cost": record.cost,
+                "forget set": record.forget_set, "data": record.data,
+                "environment": record.environment, "not computed": record.reasons}  # fmt: skip
+    for title, values in sections.items():
+        console.print(f"\n{title}")
+        for name, value in values.items():
+            console.print(f"  {name:28} {number(value) if isinstance(value, float) else value}")

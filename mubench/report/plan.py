@@ -1,0 +1,44 @@
+"""What a sweep will do, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mubench.config import RunConfig
+from mubench.files import Corrupt
+from mubench.records import read
+
+
+def is_complete(cell: RunConfig) -> bool:
+    """Whether this very run has left a whole record."""
+    try:
+        record = read(cell.run_dir)
+    except Corrupt:
+        return False
+    return record is not None and record.complete and not cell.settings.force
+
+
+def shared_models(cells: Sequence[RunConfig]) -> list[str]:
+    """Directories of the original and retrained models that are still to be trained."""
+    needed = []
+    for cell in cells:
+        reference = cell.settings.evaluation.reference == "retrain"
+        roles = ("original", "retrained") if reference else ("original",)
+        needed += [cell.model_dir(role) for role in roles]
+    missing = dict.fromkeys(path for path in needed if not (path / "record.json").is_file())
+    return [str(path) for path in missing]
+
+
+def plan_lines(cells: Sequence[RunConfig]) -> list[str]:
+    """ "60 runs: 18 complete, 42 to do, 2 shared models to train", and a line for each run."""
+    to_do = [cell for cell in cells if not is_complete(cell)]
+    models = shared_models(to_do)
+    plural = "" if len(models) == 1 else "s"
+    lines = [
+        f"{len(cells)} runs: {len(cells) - len(to_do)} complete, {len(to_do)} to do, "
+        f"{len(models)} shared model{plural} to train"
+    ]
+    waiting = {id(cell) for cell in to_do}
+    return lines + [
+        f"  {'to do   ' if id(cell) in waiting else 'complete'}  {cell.run_dir}" for cell in cells
+    ]

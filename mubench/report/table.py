@@ -1,0 +1,145 @@
+"""Records as tables: a cell is the mean over runs that differ in seeds only, and their spread."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mubench.errors import UsageError, did_you_mean
+from mubench.metrics import goal_of
+from mubench.records import Record
+from mubench.report.closing import ARROWS, number
+
+COLUMNS = (
+    "test_accuracy", "retain_accuracy", "forget_accuracy", "forget_loss", "mia_auc", "avg_gap", "tow",
+    "unlearn_seconds", "speedup",
+)  # fmt: skip
+REFERENCES = ("original", "retrain")  # rows that stand first
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value over the seeds of a cell."""
+
+    values: tuple[float, ...]
+
+    def __str__(self) -> str:
+        """Mean, ± standard deviation over the seeds where there are several; - for none."""
+        if not self.values:
+            return "-"
+        if len(self.values) == 1:
+            return number(self.values[0])
+        return f"{number(mean(self.values))} ± {number(stdev(self.values))}"
+
+    def as_json(self) -> dict[str, float | int | None]:
+        """Mean, standard deviation and number of runs."""
+        several = len(self.values) > 1
+        return {
+            "mean": mean(self.values) if self.values else None,
+            "sd": stdev(self.values) if several else None,
+            "n": len(self.values),
+        }
+
+
+def value_of(record: Record, name: str) -> float | None:
+    """A number of the unlearned model, of the pair with the retrained one, or of the cost."""
+    for group in ("unlearned", "relative"):
+        values = record.metrics.get(group) or {}
+        if name in values:
+            return values[name]
+    return record.cost.get(name)
+
+
+def group(records: Iterable[Record]) -> dict[tuple[Any, ...], dict[str, list[Record]]]:
+    """Records by (task, model, deletion, ratio), then by row: the method, and what else sets it apart."""
+    tables: dict[tuple[Any, ...], dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        key = record.key
+        place = (key["task"], key["model"], key["deletion"], key["ratio"])
+        tables[place][key["method"]].append(record)
+    return {place: _variants(rows) for place, rows in sorted(tables.items(), key=lambda t: str(t[0]))}
+
+
+def _variants(rows: dict[str, list[Record]]) -> dict[str, list[Record]]:
+    """Rows whose runs differ in more than seeds are told apart by the settings in which they do."""
+    found: dict[str, list[Record]] = {}
+    for method, records in rows.items():
+        kinds: dict[str, list[Record]] = defaultdict(list)
+        for record in records:
+            kinds[_settings(record)].append(record)
+        for records_of_kind in kinds.values():
+            label = method if len(kinds) == 1 else f"{method} {_typed(records_of_kind[0])}".strip()
+            label = label if label not in found else f"{label} #{records_of_kind[0].fingerprint[:8]}"
+            found[label] = records_of_kind
+    first = {name: place for place, name in enumerate(REFERENCES)}
+    return dict(sorted(found.items(), key=lambda row: (first.get(row[0], len(first)), row[0])))
+
+
+def _settings(record: Record) -> str:
+    """What must be equal for runs to be averaged: everything in the config but seeds and places."""
+    skip = ("seed", "out", "force", "save_model", "trainer")
+    return json.dumps({k: v for k, v in record.config.items() if k not in skip}, sort_keys=True)
+
+
+def _typed(record: Record) -> str:
+    """The typed overrides that set a run apart."""
+    known = ("task=", "model=", "method=", "deletion", "seed", "out=", "force", "save_model")
+    return " ".join(text for text in record.overrides if not text.startswith(known))
+
+
+def _columns(records: Sequence[Record], metrics: Sequence[str] | None) -> list[str]:
+    known = {name for r in records for part in (*r.metrics.values(), r.cost) for name in part or {}}
+    for name in metrics or ():
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise UsageError(f"no record has the metric '{name}'.{hint} (mubench ls metrics)")
+    return list(metrics) if metrics else [name for name in COLUMNS if name in known]
+
+
+def cells(rows: dict[str, list[Record]], columns: Sequence[str]) -> dict[str, dict[str, Cell]]:
+    """{row: {column: Cell}}; values that are null are left out of the mean."""
+    return {
+        label: {
+            name: Cell(tuple(v for r in records if (v := value_of(r, name)) is not None)) for name in columns
+        }
+        for label, records in rows.items()
+    }
+
+
+def print_tables(records: Sequence[Record], metrics: Sequence[str] | None) -> None:
+    """One table for each task, model and deletion."""
+    columns = _columns(records, metrics)
+    console = Console(highlight=False, soft_wrap=True)
+    for (task, model, deletion, ratio), rows in group(records).items():
+        deleted = deletion if ratio is None else f"{deletion} {ratio:g} %"
+        table = Table(title=f"{task} · {model} · {deleted}", title_justify="left")
+        table.add_column("method")
+        table.add_column("n", justify="right")
+        for name in columns:
+            table.add_column(f"{name} {ARROWS.get(goal_of(name) or '', '')}".strip(), justify="right")
+        for label, values in cells(rows, columns).items():
+            table.add_row(label, str(len(rows[label])), *(str(cell) for cell in values.values()))
+        console.print(table)
+
+
+def print_json(records: Sequence[Record], metrics: Sequence[str] | None) -> None:
+    """The same as a list of objects."""
+    columns = _columns(records, metrics)
+    listed = [
+        {
+            **dict(zip(("task", "model", "deletion", "ratio"), place, strict=True)),
+            "method": label,
+            "runs": len(rows[label]),
+            "values": {name: cell.as_json() for name, cell in values.items()},
+        }
+        for place, rows in group(records).items()
+        for label, values in cells(rows, columns).items()
+    ]
+    print(json.dumps(listed, indent=1))

@@ -1,0 +1,231 @@
+"""All that a method sees: the model, the sets it declared, its losses, and the loop."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mubench.data import Batch, Columns, Paired, PairedStream, Stream
+from mubench.engine import Engine
+from mubench.errors import UsageError
+from mubench.models import ModelSpec
+from mubench.progress import Reporter
+from mubench.schema import Recipe
+from mubench.training import Batches, Effort, Fit, Hooks, Loss, Pass
+
+StreamName = Literal["forget", "retain", "paired", "mixed"]
+CACHE_BYTES = 2**28  # largest table of teacher outputs
+
+
+class Remembered:
+    """A teacher's outputs by training row, filled as they are asked for, up to a size."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._table: Tensor | None = None
+        self._known: Tensor | None = None
+
+    def outputs(self, index: Tensor, compute: Callable[[], Tensor]) -> Tensor:
+        """The outputs (B, ...) of the rows; computed for the whole batch if one row is new."""
+        if self._table is not None and self._known is not None and bool(self._known[index].all()):
+            return self._table[index]
+        fresh = compute()
+        if self._table is None and self._rows * fresh[0].numel() * fresh.element_size() <= CACHE_BYTES:
+            self._table = fresh.new_zeros((self._rows, *fresh.shape[1:]))
+            self._known = torch.zeros(self._rows, dtype=torch.bool, device=fresh.device)
+        if self._table is not None and self._known is not None:
+            self._table[index], self._known[index] = fresh, True
+        return fresh
+
+
+@dataclass
+class Run:
+    """One unlearning: `model` starts as the original and ends unlearned."""
+
+    model: nn.Module
+    spec: ModelSpec
+    modality: Any
+    columns: Mapping[str, Columns]  # train; validation where the method declared it
+    rows: Mapping[str, Tensor]  # forget, retain, validation: only the sets the method declared
+    recipe: Recipe
+    engine: Engine
+    seed: int
+    reporter: Reporter
+    checkpoints: Path | None = None
+    hooks: Hooks = field(default_factory=Hooks)
+    effort: Effort = field(default_factory=Effort)
+
+    def __post_init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(self.seed)
+        self._fits = 0
+        self._tables: dict[nn.Module, Remembered] = {}
+        self._labels: tuple[int, Tensor] | None = None  # the round they were drawn in, all rows
+        self._fit: Fit | None = None
+
+    # The sets ---------------------------------------------------------------------------------
+
+    def stream(self, name: StreamName | str) -> Batches:
+        """Batches of D_f, of D_r, of both shuffled together (mixed), or side by side (paired)."""
+        if name == "paired":
+            return PairedStream(self._stream(self._rows("forget")), self._stream(self._rows("retain")))
+        if name == "mixed":
+            return self._stream(torch.cat([self._rows("forget"), self._rows("retain")]))
+        return self._stream(self._rows(name), "validation" if name == "validation" else "train")
+
+    def _stream(self, rows: Tensor, split: str = "train") -> Stream:
+        return Stream(self.columns[split], rows, self.recipe.batch_size, self.engine.device)
+
+    def _rows(self, name: str) -> Tensor:
+        if name not in self.rows:
+            raise UsageError(f"the method reads the {name} set without declaring it in `needs`")
+        return self.rows[name]
+
+    def in_forget(self, batch: Batch) -> Tensor:
+        """Which rows of a mixed batch (B,) belong to D_f."""
+        return self._forget_mask[batch.index]
+
+    @cached_property
+    def _forget_mask(self) -> Tensor:
+        mask = torch.zeros(len(self.columns["train"]), dtype=torch.bool)
+        mask[self._rows("forget")] = True
+        return mask.to(self.engine.device)
+
+    # The models -------------------------------------------------------------------------------
+
+    @cached_property
+    def original(self) -> nn.Module:
+        """The model before unlearning: frozen, in evaluation mode. Read it before the first step."""
+        if self._fits:
+            raise RuntimeError("run.original must be read before the model moves")
+        return copy.deepcopy(self.model).requires_grad_(False).eval()
+
+    def fresh_model(self) -> nn.Module:
+        """The same architecture, every parameter freshly initialised: frozen, in evaluation mode."""
+        model = self.engine.place(self.spec.fresh(self.seed))
+        return model.requires_grad_(False).eval()
+
+    def logits(self, batch: Batch, model: nn.Module | None = None) -> Tensor:
+        """Class scores (B, C) of the model, or of a teacher: then without gradient, and remembered."""
+        if model is None:
+            return self.modality.logits(self.model, batch)  # type: ignore[no-any-return]
+        with torch.no_grad():
+            if self.modality.augment != "none":
+                return self.modality.logits(model, batch)  # type: ignore[no-any-return]
+            return self._tables.setdefault(model, Remembered(len(self.columns["train"]))).outputs(
+                batch.index, lambda: self.modality.logits(model, batch)
+            )
+
+    # The losses, per example ------------------------------------------------------------------
+
+    def losses(self, batch: Batch, model: nn.Module | None = None) -> Tensor:
+        """The task's loss on the batch's targets, (B,)."""
+        return self.modality.losses(self.logits(batch, model), batch.targets)  # type: ignore[no-any-return]
+
+    def divergence(self, batch: Batch, teacher: nn.Module, temperature: float = 1.0) -> Tensor:
+        """KL(teacher || model) per example, (B,)."""
+        taught = self.logits(batch, teacher)
+        return self.modality.divergence(taught, self.logits(batch), temperature)  # type: ignore[no-any-return]
+
+    def relabel(self, batch: Batch, redraw: Literal["once", "epoch"] | str = "once") -> Batch:
+        """The batch with its D_f rows' targets replaced by random wrong ones, drawn once or each pass."""
+        number = self.epoch if redraw == "epoch" else 0
+        if self._labels is None or self._labels[0] != number:
+            self._labels = (number, self._draw_labels(number))
+        wrong = self._labels[1][batch.index]
+        mask = self.in_forget(batch).view(-1, *[1] * (wrong.dim() - 1))
+        return replace(batch, targets=torch.where(mask, wrong, batch.targets))
+
+    def _draw_labels(self, number: int) -> Tensor:
+        targets, rows = self.columns["train"].targets, self._rows("forget")
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        table = targets.to("cpu", copy=True)
+        table[rows] = self.modality.relabel(table[rows], self.spec.classes, generator)
+        return table.to(self.engine.device)
+
+    def reduce(self, losses: Tensor) -> Tensor:
+        """Per-example losses (B,) to the scalar that is descended."""
+        return losses.mean()
+
+    # The work ---------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        stream: StreamName | str,
+        loss: Loss,
+        epochs: int | None = None,
+        after_pass: Callable[[int], None] | None = None,
+    ) -> None:
+        """Train on one stream under one loss, for the recipe's epochs if none are given."""
+        count = self.recipe.epochs if epochs is None else epochs
+        self.fit_passes([(stream, loss)] * count, after_pass)
+
+    def fit_passes(
+        self,
+        passes: Sequence[tuple[StreamName | str, Loss]],
+        after_pass: Callable[[int], None] | None = None,
+    ) -> None:
+        """Train on a list of passes, each its stream and loss, under one optimizer and schedule."""
+        streams = {name: self.stream(name) for name, _ in passes}
+        hooks = replace(self.hooks, after_pass=after_pass)
+        folder = self.checkpoints
+        self._fit = Fit(
+            self.model,
+            [Pass(streams[name], loss) for name, loss in passes],
+            self.recipe,
+            self.engine,
+            self.seed + 7919 * self._fits,
+            self.reporter,
+            f"unlearn {self._fits + 1}" if self._fits else "unlearn",
+            self.prepare,
+            hooks,
+            folder / f"fit{self._fits}.pt" if folder else None,
+        )
+        self._fits += 1
+        self.effort.add(self._fit.run())
+
+    @property
+    def epoch(self) -> int:
+        """Passes done of the training that is under way."""
+        return self._fit.passed if self._fit else 0
+
+    def prepare(self, batch: Batch | Paired, generator: torch.Generator | None = None) -> Any:
+        """The batch as the model takes it; augmented if there is a generator."""
+        if isinstance(batch, Paired):
+            return Paired(self.prepare(batch.forget, generator), self.prepare(batch.retain, generator))
+        return self.modality.prepare(batch, self.spec.input, generator)
+
+    @torch.no_grad()
+    def error(self, name: str, labels_of: str | None = None) -> float:
+        """The share of a set that the model gets wrong; only examples with labels that another set has."""
+        training, wrong, seen = self.model.training, 0, 0
+        self.model.eval()
+        rows = self._rows(name)
+        if labels_of is not None:
+            known = self.columns["train"].targets.cpu()[self._rows(labels_of)].unique()
+            rows = rows[torch.isin(self.columns[name].targets.cpu()[rows], known)]
+        for batch in self._stream(rows, name if name == "validation" else "train").batches(None):
+            prepared = self.prepare(batch)
+            wrong += int((self.logits(prepared).argmax(-1) != batch.targets).sum())
+            seen += len(batch)
+        self.model.train(training)
+        return wrong / seen if seen else float("nan")
+
+    def gradients(self, name: StreamName | str) -> dict[str, Tensor]:
+        """The gradient of the mean loss over a whole set at the current weights, model in evaluation mode."""
+        self.model.eval()
+        self.model.zero_grad(set_to_none=True)
+        total = len(self._rows(name))
+        for batch in self.stream(name).batches(None):
+            with self.engine.autocast():
+                loss = self.losses(self.prepare(batch)).sum() / total
+            self.engine.accelerator.backward(loss)
+        found = {n: p.grad for n, p in self.model.named_parameters() if p.grad is not None}
+        self.model.zero_grad(set_to_none=True)
+        return found

@@ -1,0 +1,62 @@
+"""What a task gives: raw splits, their labels, and a fingerprint of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mubench.errors import UsageError
+from mubench.fingerprint import folder_hash
+from mubench.schema import within
+
+
+@dataclass(frozen=True)
+class RawSplit:
+    """One split before encoding: raw examples as their modality takes them, labels (N,) int64."""
+
+    examples: Any
+    targets: np.ndarray
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A task's raw splits (train and test at least) and the names of its classes."""
+
+    splits: Mapping[str, RawSplit]
+    classes: tuple[str, ...]
+
+
+@dataclass
+class Task:
+    """Settings that every task has."""
+
+    name: str = ""
+    modality: str = ""
+    source: str | None = None  # a local folder instead of the hub
+    validation: float = 10.0  # percent of the training rows, split off before anything is deleted
+    official: str | None = None  # key of MU-Bench's list of deleted samples
+    seed: int = 42  # of the splits that the task itself draws
+
+    def __post_init__(self) -> None:
+        within("task.validation", self.validation, 0, 100, "[)")
+        if self.source is not None and not Path(self.source).exists():
+            raise UsageError(f"task.source={self.source}: there is no such file or folder")
+
+    def load(self) -> Raw:
+        """The raw splits; UsageError with one sentence where the data is missing or malformed."""
+        raise NotImplementedError
+
+    def identity(self) -> str:
+        """A text that changes when the data may have: what names the cache and enters fingerprints.
+
+        A local folder is known by its files' names, sizes, first and last bytes, wherever it lies.
+        """
+        return self.upstream() if self.source is None else f"local {folder_hash(self.source)}"
+
+    def upstream(self) -> str:
+        """What stands for the data when no local folder is given, such as a pinned revision."""
+        raise NotImplementedError

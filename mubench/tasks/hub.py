@@ -1,0 +1,108 @@
+"""Classification tasks whose rows lie on the hub, in a local copy of it, or are generated in its form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mubench.errors import UsageError
+from mubench.tasks.base import Raw, RawSplit, Task
+
+# What the libraries raise when the hub cannot be reached or has no such data.
+_UNREACHABLE = (OSError, ConnectionError, ValueError, RuntimeError)
+
+
+@dataclass
+class HubClassification(Task):
+    """Examples and labels from two fields of a data set on the hub, pinned to a revision."""
+
+    repository: str = ""
+    revision: str = "main"
+    config: str | None = None
+    example_field: str = "image"
+    label_field: str = "label"
+    splits: dict[str, str] = field(default_factory=lambda: {"train": "train", "test": "test"})
+    generate: dict[str, Any] | None = None  # a mini twin: what to generate in place of the hub's rows
+    alternative: str = ""  # an offline task that the message of a failed download recommends
+
+    def upstream(self) -> str:
+        """The generator's settings, or the repository and revision."""
+        made = self.generate
+        return f"generated {sorted(made.items())}" if made else f"{self.repository}@{self.revision}"
+
+    def load(self) -> Raw:
+        """Rows in the hub's order; encoded examples stay encoded for their modality to decode."""
+        tables = {ours: self._table(theirs) for ours, theirs in self.splits.items()}
+        classes = self._classes(tables["train"])
+        splits = {name: self._split(name, table, len(classes)) for name, table in tables.items()}
+        return Raw(splits, classes)
+
+    def _table(self, split: str) -> Any:
+        if self.generate is not None:
+            from hydra.utils import call
+
+            return call(self.generate, split=split)
+        if self.source is not None:
+            return local_table(Path(self.source), split)
+        return self._download(split)
+
+    def _download(self, split: str) -> Any:
+        import datasets
+
+        try:
+            return datasets.load_dataset(self.repository, self.config, split=split, revision=self.revision)
+        except _UNREACHABLE as error:
+            other = f", or try task={self.alternative}" if self.alternative else ""
+            raise UsageError(
+                f"cannot load '{self.repository}' from the hub (offline?). Download it elsewhere "
+                f"and pass task.source=PATH{other}."
+            ) from error
+
+    def _classes(self, table: Any) -> tuple[str, ...]:
+        self._need(table, self.label_field)
+        names = getattr(table.features[self.label_field], "names", None)
+        if names:
+            return tuple(names)
+        return tuple(str(label) for label in sorted(set(table[self.label_field])))
+
+    def _split(self, name: str, table: Any, classes: int) -> RawSplit:
+        import datasets
+
+        self._need(table, self.example_field)
+        feature = table.features[self.example_field]
+        if isinstance(feature, datasets.Image):
+            table = table.cast_column(self.example_field, datasets.Image(decode=False))
+        targets = np.asarray(table[self.label_field], dtype=np.int64)
+        wrong = np.flatnonzero((targets < 0) | (targets >= classes))
+        if len(wrong):
+            raise UsageError(
+                f"{self.name}: row {wrong[0]} of {name} has the label {targets[wrong[0]]}, "
+                f"outside 0 to {classes - 1}"
+            )
+        return RawSplit(list(table[self.example_field]), targets)
+
+    def _need(self, table: Any, column: str) -> None:
+        if column not in table.column_names:
+            found = ", ".join(table.column_names)
+            raise UsageError(f"{self.name}: the data has no field '{column}', only {found}")
+
+
+def local_table(folder: Path, split: str) -> Any:
+    """One split of a local copy: what `Dataset.save_to_disk` leaves, or the hub's parquet files."""
+    import datasets
+
+    saved: Mapping[str, Path] = {"whole": folder / "dataset_dict.json", "one": folder / split}
+    if saved["whole"].is_file() and saved["one"].is_dir():
+        return datasets.load_from_disk(str(saved["one"]))
+    files = sorted(str(p) for p in folder.rglob("*.parquet") if p.name.startswith(split))
+    files = files or sorted(str(p) for p in folder.rglob("*.parquet") if p.parent.name == split)
+    if not files:
+        raise UsageError(
+            f"task.source={folder}: no {split} split there (looked for dataset_dict.json of "
+            f"save_to_disk and for {split}*.parquet)"
+        )
+    return datasets.Dataset.from_parquet(files)

@@ -1,0 +1,216 @@
+"""The loop: one for originals, retrained models and methods alike.
+
+for each pass:                          a stream of batches, and a loss
+    for each batch:
+        loss(prepare(batch)).backward()
+        every `accumulate` batches:     after_backward, clip, step, schedule, after_step
+    after_pass
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from mubench.checkpoints import Checkpoint, State, parts_of
+from mubench.engine import Engine
+from mubench.errors import Diverged
+from mubench.models import seeded
+from mubench.optimization import build_optimizer, build_schedule
+from mubench.progress import Reporter, Stage
+from mubench.schema import Recipe
+
+Loss = Callable[[Any], Tensor]
+LOOK_EVERY = 32  # batches between looks at the losses: each look waits for the device
+
+
+class Batches(Protocol):
+    """A stream: the batches of one pass, and how many there are."""
+
+    def __len__(self) -> int:
+        """Batches a pass."""
+        ...
+
+    def batches(self, generator: torch.Generator | None, skip: int = 0) -> Iterator[Any]:
+        """One pass, from batch `skip` on."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass over a stream under one loss; a training is a list of them."""
+
+    stream: Batches
+    loss: Loss
+
+
+@dataclass
+class Effort:
+    """What work took: optimizer steps, examples that went through, seconds, floating-point operations."""
+
+    steps: int = 0
+    examples: int = 0
+    seconds: float = 0.0
+    earlier_seconds: float = 0.0  # of these, spent by processes that were interrupted
+    flops: float | None = 0.0
+
+    def add(self, other: Effort) -> None:
+        """Count other work in; unknown operations make the sum unknown."""
+        self.steps += other.steps
+        self.examples += other.examples
+        self.seconds += other.seconds
+        self.earlier_seconds += other.earlier_seconds
+        known = self.flops is not None and other.flops is not None
+        self.flops = (self.flops or 0) + (other.flops or 0) if known else None
+
+
+def nothing() -> None:
+    """The hook of a training that has none."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Where a method reaches into the loop."""
+
+    after_backward: Callable[[], None] = nothing  # gradients are whole, not yet clipped
+    after_step: Callable[[], None] = nothing  # weights have moved
+    after_pass: Callable[[int], None] | None = None  # a pass is done; such a training has no checkpoints
+
+
+@dataclass
+class Fit:
+    """One training: passes under a recipe, resumable, every draw from a generator seeded by `seed`."""
+
+    model: nn.Module
+    passes: Sequence[Pass]
+    recipe: Recipe
+    engine: Engine
+    seed: int
+    reporter: Reporter
+    title: str
+    prepare: Callable[[Any, torch.Generator], Any]
+    hooks: Hooks = field(default_factory=Hooks)
+    checkpoint: Path | None = None
+
+    def __post_init__(self) -> None:
+        steps = sum(-(-len(p.stream) // self.recipe.accumulate) for p in self.passes)
+        self._trainable = [p for p in self.model.parameters() if p.requires_grad]
+        self._optimizer = build_optimizer(self._trainable, self.recipe)
+        self._schedule = build_schedule(self._optimizer, self.recipe, steps)
+        self._parts = parts_of(self.model, self._optimizer, self._schedule)
+        self._state = State(self.seed)
+        path = None if self.hooks.after_pass else self.checkpoint
+        self._saver = Checkpoint(path, self.engine.settings.checkpoint_minutes)
+        self._unseen: list[Tensor] = []  # losses not looked at yet
+        self._reported = 0  # examples that the stage knows of
+        self._flops: dict[Loss, float] = {}  # per example, of each loss
+
+    @property
+    def passed(self) -> int:
+        """Whole passes done."""
+        return self._state.passed
+
+    def run(self) -> Effort:
+        """Train; Diverged names the batch at which a loss or a weight ceased to be finite."""
+        batches = sum(len(p.stream) for p in self.passes)
+        with seeded(self.seed, self.engine.device), self.reporter.stage(self.title, batches) as stage:
+            if self._saver.load(self._parts, self._state):
+                self.reporter.say(f"  {self.title}: resuming at step {self._state.steps}")
+                stage.advance(self._state.batches, 0)
+                self._reported = self._state.examples
+            earlier = self._state.seconds
+            self._began = time.perf_counter() - earlier
+            self.model.train()
+            for number in range(self._state.passed, len(self.passes)):
+                self._pass(number, stage)
+            self._check_weights()
+        self.model.eval()
+        state, seconds = self._state, time.perf_counter() - self._began
+        return Effort(state.steps, state.examples, seconds, earlier, self._all_flops())
+
+    def _pass(self, number: int, stage: Stage) -> None:
+        current, state, losses = self.passes[number], self._state, []
+        state.begin_pass()
+        stream = current.stream.batches(state.order, skip=state.skip)
+        for position, batch in enumerate(stream, start=state.skip + 1):
+            self._batch(batch, current, position)
+            state.advance(len(batch))
+            if position == len(current.stream) or len(self._unseen) == LOOK_EVERY:
+                losses += self._look(stage)
+                state.seconds = time.perf_counter() - self._began
+                self._saver.save_if_due(self._parts, state)
+        state.end_pass()
+        if losses:
+            stage.epoch(number + 1, loss=sum(losses) / len(losses), step=state.steps)
+        if self.hooks.after_pass is not None:
+            self.hooks.after_pass(number)
+
+    def _batch(self, batch: Any, current: Pass, position: int) -> None:
+        """Forward and backward of one batch, and the optimizer's step if its group is full."""
+        prepared = self.prepare(batch, self._state.noise)
+        total, size = len(current.stream), self.recipe.accumulate
+        ragged = total % size if position > total - total % size else 0  # the last, smaller group
+        with self._counting(current.loss, len(batch)):
+            with self.engine.autocast():
+                loss = current.loss(prepared)
+            self.engine.accelerator.backward(loss if size == 1 else loss / (ragged or size))
+        self._unseen.append(loss.detach())
+        if position == total or position % size == 0:
+            self._update()
+
+    def _update(self) -> None:
+        self.hooks.after_backward()
+        if self.recipe.clip is not None:
+            self.engine.accelerator.clip_grad_norm_(self._trainable, self.recipe.clip)
+        self._optimizer.step()
+        self._schedule.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self.hooks.after_step()
+        self._state.steps += 1
+
+    def _look(self, stage: Stage) -> list[float]:
+        """The losses since the last look; Diverged if one is not finite."""
+        losses: list[float] = torch.stack(self._unseen).float().tolist()
+        count = len(losses)
+        self._unseen.clear()
+        for place, loss in enumerate(losses):
+            if not abs(loss) < float("inf"):
+                batch = self._state.batches - count + place + 1
+                raise Diverged(
+                    f"{self.title} diverged: the loss became {loss} at batch {batch} "
+                    f"(learning rate {self.recipe.lr:g})"
+                )
+        stage.advance(count, self._state.examples - self._reported, losses[-1])
+        self._reported = self._state.examples
+        return losses
+
+    def _check_weights(self) -> None:
+        for name, weight in self.model.named_parameters():
+            if not torch.isfinite(weight).all():
+                raise Diverged(f"{self.title} diverged: {name} is not finite after the last step")
+
+    @contextmanager
+    def _counting(self, loss: Loss, examples: int) -> Iterator[None]:
+        """Count the operations of each loss's first batch; a compiled model hides them."""
+        if loss in self._flops or self.engine.settings.compile:
+            yield
+            return
+        from torch.utils.flop_counter import FlopCounterMode
+
+        with FlopCounterMode(display=False) as counter:
+            yield
+        self._flops[loss] = counter.get_total_flops() / examples
+
+    def _all_flops(self) -> float | None:
+        """Operations of the whole training: those of one batch of each loss, times its examples."""
+        if any(p.loss not in self._flops for p in self.passes):
+            return None if self.passes else 0.0
+        per_example = sum(self._flops[p.loss] * len(p.stream) for p in self.passes)
+        return per_example / sum(len(p.stream) for p in self.passes) * self._state.examples

@@ -1,0 +1,50 @@
+"""What a run works with once its data is loaded: shared by models, methods and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mubench import encoding, models
+from mubench.config import RunConfig, component
+from mubench.data import Columns, Dataset, ForgetSplit
+from mubench.engine import Engine
+from mubench.models import ModelSpec
+from mubench.progress import Reporter
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """The data where it is read from, the network's description, the deletion, the engine."""
+
+    config: RunConfig
+    data: Dataset
+    columns: Mapping[str, Columns]  # train, validation, test: resident where batches are cut
+    split: ForgetSplit
+    spec: ModelSpec
+    modality: Any
+    engine: Engine
+    reporter: Reporter
+
+    def rows(self, name: str) -> Tensor:
+        """Rows (n,) of a set: forget and retain in the training columns, else the whole split."""
+        if name in ("forget", "retain"):
+            return torch.from_numpy(getattr(self.split, name))
+        return torch.arange(len(self.columns[name]) if name in self.columns else 0)
+
+
+def lay_out(config: RunConfig, reporter: Reporter) -> Workbench:
+    """Load and encode the data, choose the forget set, describe the network."""
+    settings = config.settings
+    engine = Engine(settings.trainer)
+    modality = component(settings.modality, "modality")
+    task = component(settings.task, "task")
+    data = encoding.load(task, modality, config.out, reporter)
+    split = component(settings.deletion, "deletion").choose(data, settings.seed.forget)
+    spec = models.describe(settings.model, data)
+    columns = {name: engine.reside(part) for name, part in data.splits.items()}
+    return Workbench(config, data, columns, split, spec, modality, engine, reporter)
