@@ -112,7 +112,7 @@ def fit(bench: Workbench, model: nn.Module, rows: torch.Tensor, checkpoint: Path
         return modality.prepare(batch, bench.spec.input, generator)
 
     def loss(batch: Any) -> torch.Tensor:
-        return modality.losses(modality.logits(model, batch), batch.targets).mean()  # type: ignore[no-any-return]
+        return modality.losses(modality.logits(model, batch), batch.targets).mean()
 
     passes = [Pass(stream, loss)] * recipe.epochs
     seed = bench.config.settings.seed.train

@@ -66,7 +66,7 @@ def _dispatch(words: list[str]) -> int:
         raise UsageError(f"unknown command '{verb}'.{did_you_mean(verb, VERBS)} (mubench --help)")
     module = import_module(f"mubench.commands.{verb}")
     if {"-h", "--help"} & set(rest):
-        print(module.__doc__.strip())
+        print(str(module.__doc__).strip())
         return 0
     status: int = module.main(rest)
     return status

@@ -82,12 +82,12 @@ class RunConfig:
         key, seed = self.key, self.settings.seed
         deleted = key["deletion"] if key["ratio"] is None else f"{key['deletion']}-{key['ratio']:g}"
         leaf = f"seed{seed.unlearn}-{self.fingerprint[:8]}"
-        return self.out / "runs" / key["task"] / key["model"] / key["method"] / deleted / leaf
+        return self.out.joinpath("runs", key["task"], key["model"], key["method"], deleted, leaf)
 
     def model_dir(self, role: str) -> Path:
         """Where the shared original or retrained model of this run lies."""
         leaf = f"seed{self.settings.seed.train}-{self.model_fingerprint(role)[:8]}"
-        return self.out / "models" / self.key["task"] / self.key["model"] / role / leaf
+        return self.out.joinpath("models", self.key["task"], self.key["model"], role, leaf)
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,14 @@ from mubench import official
 from mubench.data import Columns, Dataset
 from mubench.errors import UsageError
 from mubench.files import Corrupt, seal, unseal, write_atomically, writing
+from mubench.modalities.base import Modality
 from mubench.progress import Reporter
 from mubench.tasks.base import Raw, Task
 
 VERSION = 1  # of the encoding: raise it when the same raw data would give other columns
 
 
-def load(task: Task, modality: Any, out: Path, reporter: Reporter) -> Dataset:
+def load(task: Task, modality: Modality, out: Path, reporter: Reporter) -> Dataset:
     """The encoded splits of a task, from this process's memory, the cache below `out`, or the source."""
     identity = json.dumps([VERSION, task.name, task.identity(), modality.name], sort_keys=True)
     name = hashlib.sha256(identity.encode()).hexdigest()[:12]
@@ -52,7 +53,7 @@ def _remembered(folder: Path) -> tuple[dict[str, Columns], dict[str, Any]]:
 
 
 def _encode_once(
-    task: Task, modality: Any, folder: Path, reporter: Reporter
+    task: Task, modality: Modality, folder: Path, reporter: Reporter
 ) -> tuple[dict[str, Columns], dict[str, Any]]:
     """Encode under a lock, so that two processes that need the same data do it once."""
     with writing(folder):
@@ -66,7 +67,7 @@ def _encode_once(
                 return _remembered(folder)
 
 
-def encode(raw: Raw, modality: Any) -> tuple[dict[str, Columns], dict[str, Any]]:
+def encode(raw: Raw, modality: Modality) -> tuple[dict[str, Columns], dict[str, Any]]:
     """Raw splits as columns, with the classes and the training split's statistics as facts."""
     columns = {}
     for name, split in raw.splits.items():
@@ -76,7 +77,7 @@ def encode(raw: Raw, modality: Any) -> tuple[dict[str, Columns], dict[str, Any]]
         columns[name] = Columns(inputs, torch.from_numpy(split.targets), np.arange(len(split.targets)))
     train = columns["train"].inputs
     facts = {
-        "classes": list(raw.classes), **modality.statistics(train), **modality.shape(train)
+        "classes": list(raw.classes), **modality.facts(train)
     }  # fmt: skip
     return columns, facts
 
@@ -85,7 +86,7 @@ def _write(encoded: tuple[dict[str, Columns], dict[str, Any]], folder: Path) -> 
     columns, facts = encoded
     for name, split in columns.items():
         tensors = {**split.inputs, "targets": split.targets}
-        write_atomically(folder / f"{name}.safetensors", lambda path, t=tensors: save_file(t, path))
+        write_atomically(folder / f"{name}.safetensors", partial(save_file, tensors))
     names = [f"{name}.safetensors" for name in columns]
     seal(folder, names, {"splits": list(columns), "facts": facts})
 

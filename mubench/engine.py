@@ -53,7 +53,8 @@ class Engine:
     @property
     def device(self) -> torch.device:
         """Where the model and its batches are."""
-        return self.accelerator.device
+        device: torch.device = self.accelerator.device
+        return device
 
     @property
     def bf16(self) -> bool:

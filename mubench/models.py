@@ -18,7 +18,7 @@ from torch import nn
 from mubench.data import Dataset
 from mubench.errors import UsageError
 from mubench.files import write_atomically
-from mubench.modalities.image import InputSpec
+from mubench.modalities.base import Modality
 
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError)
 
@@ -38,8 +38,8 @@ class ModelSpec:
 
     build: Mapping[str, Any]  # `_target_` and its keyword arguments
     classes: int
-    channels: int
-    input: InputSpec
+    shape: Mapping[str, int]  # of the input: keyword arguments of the builder
+    input: Any  # what the modality's `prepare` does for this network
     checkpoint: str | None = None
 
     def start(self, seed: int) -> nn.Module:
@@ -55,39 +55,16 @@ class ModelSpec:
         if self.checkpoint is not None:
             settings |= {"architecture": self.checkpoint, "checkpoint": checkpoint}
         with seeded(seed):
-            model: nn.Module = get_method(self.build["_target_"])(
-                classes=self.classes,
-                channels=self.channels,
-                image_size=self.input.image_size,
-                **settings,
-            )
+            build = get_method(self.build["_target_"])
+            model: nn.Module = build(classes=self.classes, **self.shape, **settings)
         return model
 
 
-def describe(node: Mapping[str, Any], data: Dataset) -> ModelSpec:
+def describe(node: Mapping[str, Any], data: Dataset, modality: Modality) -> ModelSpec:
     """The network that a config's model node asks for, on this data."""
-    checkpoint, size = node.get("checkpoint"), node.get("image_size")
-    mean, std = data.facts["mean"], data.facts["std"]
-    if checkpoint is not None:
-        native = processor(checkpoint)
-        size, mean, std = size or native.image_size, native.mean, native.std
-    channels = data.facts["channels"] if checkpoint is None else len(mean)
-    side = size or data.facts["image_size"]
-    spec = InputSpec(int(side), tuple(mean), tuple(std))
-    return ModelSpec(node["build"], len(data.classes), channels, spec, checkpoint)
-
-
-def processor(checkpoint: str) -> InputSpec:
-    """The resolution and normalisation that a checkpoint was trained with."""
-    from transformers.image_processing_base import ImageProcessingMixin
-
-    with _loading(checkpoint):
-        found, _ = ImageProcessingMixin.get_image_processor_dict(checkpoint)
-    crop = found["crop_size"] if found.get("do_center_crop") else found.get("size", 224)
-    side = crop if isinstance(crop, int) else crop.get("height") or crop.get("shortest_edge")
-    half = [0.5, 0.5, 0.5]
-    mean, std = found.get("image_mean") or half, found.get("image_std") or half
-    return InputSpec(int(side), tuple(mean), tuple(std))
+    expected = modality.expects(node, data.facts)
+    shape = modality.shape(expected)
+    return ModelSpec(node["build"], len(data.classes), shape, expected, node.get("checkpoint"))
 
 
 def pretrained(
@@ -130,7 +107,8 @@ def from_config(
     config = AutoConfig.for_model(family, **settings)
     if hasattr(config, "image_size"):
         config.image_size = image_size
-    return AutoModelForImageClassification.from_config(config)
+    model: nn.Module = AutoModelForImageClassification.from_config(config)
+    return model
 
 
 @contextmanager

@@ -98,7 +98,7 @@ class Planner:
         if not self._is_group(override) or override.is_delete():
             return line
         known = catalog.names(override.key_or_group.split("@")[0], self.dirs)
-        value = override.value()
+        value: Any = override.value()
         if isinstance(value, Glob):
             picked = [name for name in known if _globbed(name, value)]
             if not picked:

@@ -16,7 +16,7 @@ from mubench.data import Columns, Stream
 from mubench.engine import Engine
 from mubench.files import write_atomically
 from mubench.metrics.base import Outputs, Splits
-from mubench.modalities.image import InputSpec
+from mubench.modalities.base import Modality
 
 
 @torch.inference_mode()
@@ -24,8 +24,8 @@ def predict(
     model: nn.Module,
     columns: Columns,
     rows: np.ndarray | None,
-    modality: Any,
-    spec: InputSpec,
+    modality: Modality,
+    expected: Any,
     engine: Engine,
     batch_size: int,
 ) -> Outputs:
@@ -37,7 +37,7 @@ def predict(
     logits: list[Tensor] = []
     for batch in Stream(columns, at, batch_size, engine.device).batches(None):
         with engine.autocast():
-            scores = modality.logits(model, modality.prepare(batch, spec, None))
+            scores = modality.logits(model, modality.prepare(batch, expected, None))
         logits.append(scores.float())
         losses.append(modality.losses(scores, batch.targets))
         targets.append(batch.targets)

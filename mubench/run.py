@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mubench.data import Batch, Columns, Paired, PairedStream, Stream
 from mubench.engine import Engine
 from mubench.errors import UsageError
+from mubench.modalities.base import Modality
 from mubench.models import ModelSpec
 from mubench.progress import Reporter
 from mubench.schema import Recipe
@@ -51,7 +52,7 @@ class Run:
 
     model: nn.Module
     spec: ModelSpec
-    modality: Any
+    modality: Modality
     columns: Mapping[str, Columns]  # train; validation where the method declared it
     rows: Mapping[str, Tensor]  # forget, retain, validation: only the sets the method declared
     recipe: Recipe
@@ -114,10 +115,10 @@ class Run:
     def logits(self, batch: Batch, model: nn.Module | None = None) -> Tensor:
         """Class scores (B, C) of the model, or of a teacher: then without gradient, and remembered."""
         if model is None:
-            return self.modality.logits(self.model, batch)  # type: ignore[no-any-return]
+            return self.modality.logits(self.model, batch)
         with torch.no_grad():
             if self.modality.augment != "none":
-                return self.modality.logits(model, batch)  # type: ignore[no-any-return]
+                return self.modality.logits(model, batch)
             return self._tables.setdefault(model, Remembered(len(self.columns["train"]))).outputs(
                 batch.index, lambda: self.modality.logits(model, batch)
             )
@@ -126,12 +127,12 @@ class Run:
 
     def losses(self, batch: Batch, model: nn.Module | None = None) -> Tensor:
         """The task's loss on the batch's targets, (B,)."""
-        return self.modality.losses(self.logits(batch, model), batch.targets)  # type: ignore[no-any-return]
+        return self.modality.losses(self.logits(batch, model), batch.targets)
 
     def divergence(self, batch: Batch, teacher: nn.Module, temperature: float = 1.0) -> Tensor:
         """KL(teacher || model) per example, (B,)."""
         taught = self.logits(batch, teacher)
-        return self.modality.divergence(taught, self.logits(batch), temperature)  # type: ignore[no-any-return]
+        return self.modality.divergence(taught, self.logits(batch), temperature)
 
     def relabel(self, batch: Batch, redraw: Literal["once", "epoch"] | str = "once") -> Batch:
         """The batch with its D_f rows' targets replaced by random wrong ones, drawn once or each pass."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from mubench import encoding, models
 from mubench.config import RunConfig, component
 from mubench.data import Columns, Dataset, ForgetSplit
 from mubench.engine import Engine
+from mubench.modalities.base import Modality
 from mubench.models import ModelSpec
 from mubench.progress import Reporter
 
@@ -26,7 +26,7 @@ class Workbench:
     columns: Mapping[str, Columns]  # train, validation, test: resident where batches are cut
     split: ForgetSplit
     spec: ModelSpec
-    modality: Any
+    modality: Modality
     engine: Engine
     reporter: Reporter
 
@@ -41,10 +41,10 @@ def lay_out(config: RunConfig, reporter: Reporter) -> Workbench:
     """Load and encode the data, choose the forget set, describe the network."""
     settings = config.settings
     engine = Engine(settings.trainer)
-    modality = component(settings.modality, "modality")
+    modality: Modality = component(settings.modality, "modality")
     task = component(settings.task, "task")
     data = encoding.load(task, modality, config.out, reporter)
     split = component(settings.deletion, "deletion").choose(data, settings.seed.forget)
-    spec = models.describe(settings.model, data)
+    spec = models.describe(settings.model, data, modality)
     columns = {name: engine.reside(part) for name, part in data.splits.items()}
     return Workbench(config, data, columns, split, spec, modality, engine, reporter)

@@ -1,4 +1,4 @@
-"""Saliency unlearning: random labels, moving only the weights that D_f depends on (Fan et al., 2310.12508)."""
+"""SalUn: random labels, moving only the weights that D_f depends on (Fan et al., 2310.12508)."""
 
 from __future__ import annotations
 
@@ -54,5 +54,5 @@ def saliency_mask(gradients: dict[str, Tensor], ratio: float) -> dict[str, Tenso
     ties = (flat == threshold).nonzero().flatten()
     chosen[ties[: count - int(chosen.sum())]] = True
     sizes = [g.numel() for g in gradients.values()]
-    parts = zip(gradients.items(), chosen.split(sizes), strict=True)
+    parts = zip(gradients.items(), torch.split(chosen, sizes), strict=True)
     return {name: part.view_as(gradient) for (name, gradient), part in parts}

@@ -42,7 +42,8 @@ def modified_entropy(outputs: Outputs) -> np.ndarray:
     log_not = np.log1p(-np.exp(others))
     log_not[rows, top] = np.logaddexp.reduce(others, axis=1)
     terms = np.exp(log_p) * log_not
-    terms[rows, outputs.targets] = (np.exp(log_not) * log_p)[rows, outputs.targets]
+    label = rows, outputs.targets
+    terms[label] = np.exp(log_not[label]) * log_p[label]
     return np.asarray(-terms.sum(axis=1))
 
 

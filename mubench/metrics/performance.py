@@ -43,7 +43,7 @@ def _finite(values: np.ndarray, what: str) -> np.ndarray:
     if not len(values):
         raise Unavailable("the split has no examples")
     copy = np.array(values, dtype=np.float64)
-    bad = np.count_nonzero(~np.isfinite(copy).reshape(len(copy), -1).all(axis=1))
+    bad = np.count_nonzero(~np.isfinite(copy).all(axis=tuple(range(1, copy.ndim))))
     if bad:
         raise Unavailable(f"{bad} of {len(copy)} {what} are not finite")
     return copy

@@ -53,7 +53,7 @@ def _declare_gap(split: str, quantity: str, measure: Callable[[Outputs], float])
 
 
 def _declare_distance(split: str) -> None:
-    """Declare `<split>_js_distance` and `<split>_l2_distance`."""
+    """Declare `js_distance_<split>` and `l2_distance_<split>`."""
 
     def js(view: View) -> float:
         divergence = js_divergence(*probabilities(view, split)) / np.log(2)
@@ -65,7 +65,7 @@ def _declare_distance(split: str) -> None:
 
     for function, name, top in ((js, "Jensen-Shannon", "1"), (l2, "L2", "sqrt 2")):
         short = function.__name__
-        function.__name__ = function.__qualname__ = f"{split}_{short}_distance"
+        function.__name__ = function.__qualname__ = f"{short}_distance_{split}"
         function.__doc__ = (
             f"Mean {name} distance from the retrained model's softmax on {split}, in [0, {top}]."
         )

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def shift(pixels: Tensor, size: int, generator: torch.Generator) -> Tensor:
+def shift(pixels: Tensor, _size: int, generator: torch.Generator) -> Tensor:
     """Each image (B, C, H, W) moved by up to an eighth of its side in each direction, edges repeated."""
     count, _, height, width = pixels.shape
     reach = max(1, width // 8)

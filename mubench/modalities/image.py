@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from mubench import divergence
 from mubench.data import Batch
 from mubench.errors import UsageError
 from mubench.modalities.augment import AUGMENTATIONS
+from mubench.modalities.base import Modality
 from mubench.schema import one_of
 
 
@@ -29,11 +30,8 @@ class InputSpec:
 
 
 @dataclass
-class Image:
+class Image(Modality):
     """Classification of images."""
-
-    name: str = "image"
-    augment: str = "none"
 
     def __post_init__(self) -> None:
         one_of("modality.augment", self.augment, ("none", *AUGMENTATIONS))
@@ -45,32 +43,40 @@ class Image:
         pixels = torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2)))
         return {"pixel_values": pixels}
 
-    def statistics(self, inputs: dict[str, Tensor]) -> dict[str, list[float]]:
-        """Mean and deviation per channel, in [0, 1], for models that bring none of their own."""
+    def facts(self, inputs: dict[str, Tensor]) -> dict[str, Any]:
+        """The longer side in pixels; mean and deviation per channel, in [0, 1]."""
         pixels = inputs["pixel_values"].double() / 255
         std = pixels.std(dim=(0, 2, 3)).clamp_min(1e-3)
-        return {"mean": pixels.mean(dim=(0, 2, 3)).tolist(), "std": std.tolist()}
+        mean = pixels.mean(dim=(0, 2, 3))
+        return {"image_size": max(pixels.shape[-2:]), "mean": mean.tolist(), "std": std.tolist()}
 
-    def shape(self, inputs: dict[str, Tensor]) -> dict[str, int]:
-        """What a network must know to be built: channels, and the side of the square image."""
-        _, channels, height, width = inputs["pixel_values"].shape
-        return {"channels": channels, "image_size": max(height, width)}
+    def expects(self, model: Mapping[str, Any], facts: Mapping[str, Any]) -> InputSpec:
+        """The checkpoint's resolution and normalisation, or the data's own; `image_size` overrides."""
+        checkpoint, side = model.get("checkpoint"), model.get("image_size")
+        native = processor(checkpoint) if checkpoint else _spec(facts)
+        return replace(native, image_size=int(side)) if side else native
 
-    def prepare(self, batch: Batch, spec: InputSpec, generator: torch.Generator | None) -> Batch:
+    def shape(self, expected: InputSpec) -> dict[str, int]:
+        """Channels, and the side of the square image."""
+        return {"channels": len(expected.mean), "image_size": expected.image_size}
+
+    def prepare(self, batch: Batch, expected: InputSpec, generator: torch.Generator | None) -> Batch:
         """Float pixels as the model expects them; augmented if there is a generator of the draws."""
         pixels = batch.inputs["pixel_values"].float() / 255
         if generator is not None and self.augment != "none":
-            pixels = AUGMENTATIONS[self.augment](pixels, spec.image_size, generator)
-        if pixels.shape[-2:] != (spec.image_size, spec.image_size):
-            size = (spec.image_size, spec.image_size)
+            pixels = AUGMENTATIONS[self.augment](pixels, expected.image_size, generator)
+        size = (expected.image_size, expected.image_size)
+        if pixels.shape[-2:] != size:
             pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
-        mean, std = (pixels.new_tensor(v).view(1, -1, 1, 1) for v in (spec.mean, spec.std))
+        pixels = pixels.expand(-1, len(expected.mean), -1, -1)  # grey images for a colour model
+        mean, std = (pixels.new_tensor(v).view(1, -1, 1, 1) for v in (expected.mean, expected.std))
         return replace(batch, inputs={"pixel_values": (pixels - mean) / std})
 
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
         """Class scores (B, C) of a prepared batch."""
         output = model(**batch.inputs)
-        return output if isinstance(output, Tensor) else output.logits
+        scores: Tensor = output if isinstance(output, Tensor) else output.logits
+        return scores
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy per example, (B,), in nats."""
@@ -86,6 +92,28 @@ class Image:
             raise UsageError("random labels need at least two classes")
         shift = torch.randint(1, classes, targets.shape, generator=generator)
         return (targets + shift.to(targets.device)) % classes
+
+
+def _spec(found: Mapping[str, Any]) -> InputSpec:
+    return InputSpec(int(found["image_size"]), tuple(found["mean"]), tuple(found["std"]))
+
+
+def processor(checkpoint: str) -> InputSpec:
+    """The resolution and normalisation that a checkpoint was trained with."""
+    from transformers.image_processing_base import ImageProcessingMixin
+
+    try:
+        found, _ = ImageProcessingMixin.get_image_processor_dict(checkpoint)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"cannot load model '{checkpoint}' from the hub or a folder (offline?). "
+            f"Download it elsewhere and pass model.checkpoint=PATH."
+        ) from error
+    crop = found["crop_size"] if found.get("do_center_crop") else found.get("size", 224)
+    side = crop if isinstance(crop, int) else crop.get("height") or crop.get("shortest_edge")
+    half = [0.5, 0.5, 0.5]
+    mean, std = found.get("image_mean") or half, found.get("image_std") or half
+    return _spec({"image_size": side, "mean": mean, "std": std})
 
 
 def decode(images: Sequence[Any]) -> np.ndarray:

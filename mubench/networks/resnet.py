@@ -91,7 +91,7 @@ def conv(inside: int, outside: int, stride: int = 1, side: int = 3) -> nn.Conv2d
 
 
 def normalisation(kind: str, width: int) -> nn.Module:
-    """Of each channel over the batch (Ioffe & Szegedy, 2015), or of groups in each example (Wu & He, 2018)."""
+    """Over the batch (Ioffe & Szegedy, 2015), or within groups of channels (Wu & He, 2018)."""
     return nn.BatchNorm2d(width) if kind == "batch" else nn.GroupNorm(width // GROUP, width)
 
 

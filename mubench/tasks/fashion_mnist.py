@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,14 +50,13 @@ def _file(folder: Path, name: str) -> Path:
 
 def read_idx(path: Path) -> np.ndarray:
     """An IDX file of unsigned bytes: two zeros, type 8, the number of dimensions, sizes, data."""
-    opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
     try:
-        with opened as stream:
-            data = stream.read()
+        data = path.read_bytes()
+        data = gzip.decompress(data) if path.suffix == ".gz" else data
         zeros, kind, dims = struct.unpack(">HBB", data[:4])
         shape = struct.unpack(f">{dims}I", data[4 : 4 + 4 * dims])
         if zeros or kind != 8:
             raise ValueError("not unsigned bytes")
         return np.frombuffer(data, np.uint8, offset=4 + 4 * dims).reshape(shape)
-    except (OSError, EOFError, ValueError, struct.error) as error:
+    except (OSError, EOFError, zlib.error, ValueError, struct.error) as error:
         raise UsageError(f"{path} is not a whole IDX file: {error}") from error

@@ -23,7 +23,7 @@ SHAPE_NAMES = (
 def _inside(shape: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Which points of the unit square [-1, 1]^2 a shape covers, as a boolean grid."""
     radius, side = np.hypot(x, y), np.maximum(abs(x), abs(y))
-    return [
+    shapes: list[np.ndarray] = [
         radius < 1,
         side < 0.85,
         (y > -0.8) & (y < 0.9) & (abs(x) < (y + 0.8) / 1.7),
@@ -34,7 +34,8 @@ def _inside(shape: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         abs(x) + abs(y) < 1,
         (side < 0.95) & (side > 0.55),
         (side < 0.95) & (np.sin(7 * x) > 0),
-    ][shape]
+    ]
+    return shapes[shape]
 
 
 def draw(shape: int, colour: int, rng: np.random.Generator) -> np.ndarray:
