@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from filelock import FileLock
 from torch import nn
 
 from mubench import models, prediction
 from mubench.data import Stream
 from mubench.engine import PeakMemory
 from mubench.environment import now, versions
-from mubench.files import Corrupt, seal, unseal, writing
+from mubench.files import Corrupt, clear_leftovers, locked, seal, unseal, writing
 from mubench.metrics.base import Splits
 from mubench.training import Effort, Fit, Pass
 from mubench.workbench import Workbench
@@ -40,36 +39,25 @@ class Artifact:
 def obtain(bench: Workbench, role: Role) -> Artifact:
     """The model of this role: from disk if it is whole there, else trained now, by one process only."""
     folder = bench.config.model_dir(role)
+
+    def waiting() -> None:
+        bench.reporter.say(f"Waiting for another process to train the {role} model")
+
     found = stored(bench, role)
     if found is None:
-        with writing(folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder.with_suffix(".lock"))
-            if not _free(lock):
-                bench.reporter.say(f"Waiting for another process to train the {role} model")
-            with lock:
-                found = stored(bench, role) or _train(bench, role, folder)
+        with writing(folder), locked(folder.with_suffix(".lock"), waiting):
+            found = stored(bench, role, warn=False) or _train(bench, role, folder)
     return found
 
 
-def _free(lock: FileLock) -> bool:
-    """Whether nobody holds the lock at this moment; what follows takes it in any case."""
-    try:
-        lock.acquire(blocking=False)
-    except TimeoutError:
-        return False
-    lock.release()
-    return True
-
-
-def stored(bench: Workbench, role: Role) -> Artifact | None:
+def stored(bench: Workbench, role: Role, warn: bool = True) -> Artifact | None:
     """The model on disk, None if there is none; a damaged one is named and counts as none."""
     folder = bench.config.model_dir(role)
     try:
-        content = unseal(folder)
+        content = unseal(folder, ["cost"])
     except Corrupt as error:
-        bench.reporter.warn(f"{error}; the {role} model is trained again")
-        (folder / "record.json").unlink()
+        if warn:
+            bench.reporter.warn(f"{error}; the {role} model is trained again")
         return None
     if content is None:
         return None
@@ -80,6 +68,8 @@ def _train(bench: Workbench, role: Role, folder: Path) -> Artifact:
     config, engine = bench.config, bench.engine
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "record.json").unlink(missing_ok=True)
+        clear_leftovers(folder)
     rows = bench.rows("train" if role == "original" else "retain")
     bench.reporter.say(f"Training the {role} model on {len(rows):,} examples")
     started, memory = now(), PeakMemory(engine.device)

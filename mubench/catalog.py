@@ -29,6 +29,11 @@ def installed_dirs() -> tuple[Path, ...]:
     return tuple(Path(str(files(point.value))) for point in found)
 
 
+def plural(group: str) -> str:
+    """The kind that `mubench ls` knows a group by: methods, modalities."""
+    return f"{group[:-1]}ies" if group.endswith("y") else f"{group}s"
+
+
 def config_dirs(extra: Iterable[str | Path] = ()) -> list[Path]:
     """Every folder searched for configs, the user's own first; UsageError for one that is missing."""
     mine = [Path(folder).absolute() for folder in extra]
@@ -57,7 +62,7 @@ def path_of(group: str, name: str, dirs: Sequence[Path]) -> Path:
     if not known and not any((folder / group).is_dir() for folder in dirs):
         raise UsageError(f"unknown kind '{group}'.{did_you_mean(group, GROUPS)} (mubench ls)")
     hint = did_you_mean(name, known)
-    raise UsageError(f"unknown {group} '{name}'.{hint} (mubench ls {group}s)")
+    raise UsageError(f"unknown {group} '{name}'.{hint} (mubench ls {plural(group)})")
 
 
 def header(path: Path) -> list[str]:

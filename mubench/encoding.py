@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
 from mubench import official
 from mubench.data import Columns, Dataset
 from mubench.errors import UsageError
-from mubench.files import Corrupt, seal, unseal, write_atomically, writing
+from mubench.files import Corrupt, clear_leftovers, locked, seal, unseal, write_atomically, writing
 from mubench.modalities.base import Modality
 from mubench.progress import Reporter
 from mubench.tasks.base import Raw, Task
@@ -41,7 +40,7 @@ def load(task: Task, modality: Modality, out: Path, reporter: Reporter) -> Datas
 @lru_cache(maxsize=4)
 def _remembered(folder: Path) -> tuple[dict[str, Columns], dict[str, Any]]:
     """The cached columns, checked once and kept for the next run of a sweep in this process."""
-    content = unseal(folder)
+    content = unseal(folder, ["splits", "facts"])
     if content is None:
         raise Corrupt(f"{folder} holds no encoded data")
     columns = {}
@@ -55,16 +54,23 @@ def _remembered(folder: Path) -> tuple[dict[str, Columns], dict[str, Any]]:
 def _encode_once(
     task: Task, modality: Modality, folder: Path, reporter: Reporter
 ) -> tuple[dict[str, Columns], dict[str, Any]]:
-    """Encode under a lock, so that two processes that need the same data do it once."""
-    with writing(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
-            try:
-                return _remembered(folder)
-            except Corrupt:
-                reporter.say(f"Loading and encoding {task.name}")
-                _write(encode(task.load(), modality), folder)
-                return _remembered(folder)
+    """Encode under a lock, so that two processes that need the same data do it once.
+
+    Loading comes before, so that data that cannot be had leaves nothing behind.
+    """
+    reporter.say(f"Loading and encoding {task.name}")
+    raw = task.load()
+
+    def waiting() -> None:
+        reporter.say(f"Waiting for another process to encode {task.name}")
+
+    with writing(folder), locked(folder.with_suffix(".lock"), waiting):
+        try:
+            return _remembered(folder)
+        except Corrupt:
+            clear_leftovers(folder)
+            _write(encode(raw, modality), folder)
+            return _remembered(folder)
 
 
 def encode(raw: Raw, modality: Modality) -> tuple[dict[str, Columns], dict[str, Any]]:

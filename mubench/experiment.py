@@ -8,7 +8,6 @@ import traceback
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from omegaconf import OmegaConf
 
 from mubench import artifacts, environment, evaluation, models, prediction, records
@@ -16,7 +15,7 @@ from mubench.artifacts import Artifact
 from mubench.config import RunConfig, component
 from mubench.engine import PeakMemory
 from mubench.errors import Diverged, RunFailed, UsageError
-from mubench.files import Corrupt, write_atomically, write_text, writing
+from mubench.files import Corrupt, clear_leftovers, locked, write_atomically, write_text, writing
 from mubench.methods.base import Method
 from mubench.metrics.base import Splits
 from mubench.progress import Reporter
@@ -28,43 +27,65 @@ from mubench.workbench import Workbench, lay_out
 def run(config: RunConfig, reporter: Reporter) -> Record:
     """Carry out one run, or return its record if it is complete.
 
-    A failure leaves a record too, and is raised as UsageError, Diverged or RunFailed.
+    What the settings ask for in vain (data, device) is a UsageError and leaves nothing behind. A failure
+    of the work leaves a record, and is raised as UsageError, Diverged or RunFailed.
     """
     method = component(config.settings.method, "method")
     folder = config.run_dir
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-    with lock:
-        finished = complete(config, reporter)
-        if finished is not None:
-            reporter.say(f"already complete: {folder}")
-            return finished
-        reporter.log = folder / "log.txt"
-        record = _begin(config)
-        try:
-            _carry_out(config, method, record, reporter)
-        finally:
-            if record.finished is not None:
-                record.write(folder)
-    return record
+    finished = _complete(config, reporter)
+    bench = _lay_out(config, method, reporter) if finished is None else None
+    if bench is not None:
+        with locked(folder / ".lock", lambda: reporter.say("Waiting for another process with this run")):
+            finished = _complete(config, Reporter(quiet=True))
+            if finished is None:
+                reporter.log = folder / "log.txt"
+                return _attempt(config, method, bench, reporter)
+    assert finished is not None
+    reporter.say(f"already complete: {folder}")
+    return finished
 
 
-def complete(config: RunConfig, reporter: Reporter) -> Record | None:
-    """The record of this very run if it is complete and need not be forced."""
+def _complete(config: RunConfig, reporter: Reporter) -> Record | None:
+    """The record of this very run if it is complete, its files whole, and it need not be forced."""
     try:
-        record = records.read(config.run_dir)
+        return None if config.settings.force else records.finished(config.run_dir)
     except Corrupt as error:
         reporter.warn(f"{error}; the run is repeated")
         return None
-    wanted = record is not None and record.complete and not config.settings.force
-    return record if wanted else None
+
+
+def _lay_out(config: RunConfig, method: Method, reporter: Reporter) -> Workbench | Exception:
+    """What the run works with; a fault of the task's or model's own code is kept for the record."""
+    try:
+        bench = lay_out(config, reporter)
+        _refuse(bench, method)
+    except (UsageError, RunFailed):
+        raise
+    except Exception as error:
+        return error
+    return bench
+
+
+def _attempt(
+    config: RunConfig, method: Method, bench: Workbench | Exception, reporter: Reporter
+) -> Record:
+    """The work, and its record whether it went well or not; an interruption leaves none."""
+    record = _begin(config)
+    try:
+        _carry_out(method, bench, record, reporter)
+    finally:
+        if record.finished is not None:
+            record.write(config.run_dir)
+    return record
 
 
 def _begin(config: RunConfig) -> Record:
-    """Write what the run is, and clear away what an earlier attempt concluded."""
+    """Write what the run is, and clear away what an earlier attempt left."""
     folder = config.run_dir
-    (folder / "record.json").unlink(missing_ok=True)
+    with writing(folder):
+        for name in ("record.json", *records.FILES):
+            (folder / name).unlink(missing_ok=True)
+        clear_leftovers(folder)
     write_text(folder / "config.yaml", OmegaConf.to_yaml(config.resolved))
     write_text(folder / "overrides.yaml", OmegaConf.to_yaml(list(config.overrides)))
     return Record(
@@ -76,10 +97,11 @@ def _begin(config: RunConfig) -> Record:
     )
 
 
-def _carry_out(config: RunConfig, method: Method, record: Record, reporter: Reporter) -> None:
+def _carry_out(method: Method, bench: Workbench | Exception, record: Record, reporter: Reporter) -> None:
     """Do the work; what goes wrong is noted in the record and raised as one sentence."""
     try:
-        bench = lay_out(config, reporter)
+        if isinstance(bench, Exception):
+            raise bench
         with bench.engine.running():
             _work(bench, method, record)
         record.finished = environment.now()
@@ -100,7 +122,6 @@ def _work(bench: Workbench, method: Method, record: Record) -> None:
     record.environment = {**environment.versions(), **bench.engine.describe()}
     record.data, record.forget_set = _data(bench), _forget_set(bench)
     _announce(bench)
-    _refuse(bench, method)
     original = artifacts.obtain(bench, "original")
     retrained = _reference(bench, method)
     start = retrained if method.starts_from == "retrained" and retrained else original

@@ -72,7 +72,7 @@ class Planner:
         for override in parsed:
             if not self._is_group(override):
                 check_key(override, base)
-        return check(self._compose(overrides), overrides)
+        return check(self._compose(overrides), overrides, self.dirs)
 
     def _base(self, groups: tuple[str, ...]) -> DictConfig:
         """The config of the chosen groups alone: what keys exist."""

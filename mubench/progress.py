@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ class Reporter:
     log: Path | None = None
     quiet: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)  # lines of history.jsonl
+    _unwritten: str = ""
 
     def say(self, text: str) -> None:
         """One line."""
@@ -33,10 +34,12 @@ class Reporter:
         self.say(f"mubench: warning: {text}")
 
     def note(self, text: str) -> None:
-        """One line for the log only."""
+        """One line for the log only; kept until there is one. A full disk is told by what matters more."""
+        self._unwritten += f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n"
         if self.log is not None:
-            with self.log.open("a", encoding="utf-8") as stream:
-                stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+            with suppress(OSError), self.log.open("a", encoding="utf-8") as stream:
+                stream.write(self._unwritten)
+            self._unwritten = ""
 
     def write_history(self, path: Path) -> None:
         """The epochs so far, a JSON object a line."""

@@ -7,10 +7,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mubench.files import Corrupt, read_json, write_json
+from mubench.files import Corrupt, hashes_of, read_json, verify, write_json
 
 SCHEMA = 1
 STATUSES = ("complete", "failed", "diverged")
+KEY = (
+    "task", "modality", "model", "method", "deletion", "ratio", "adapter", "curriculum", "optimizer", "seed",
+)  # fmt: skip
+# What a run leaves besides its record; the record knows their hashes.
+FILES = ("predictions.safetensors", "forget_ids.npy", "history.jsonl", "model/model.safetensors")
 
 
 @dataclass
@@ -31,6 +36,7 @@ class Record:
     environment: dict[str, Any] = field(default_factory=dict)
     finished: str | None = None
     error: str | None = None
+    files: dict[str, str] = field(default_factory=dict)  # SHA-256 of what lies beside the record
     schema: int = SCHEMA
 
     @property
@@ -39,7 +45,9 @@ class Record:
         return self.status == "complete"
 
     def write(self, folder: Path) -> None:
-        """Write record.json atomically."""
+        """Write record.json atomically; of a complete run, with the hashes of its files."""
+        there = [name for name in FILES if (folder / name).is_file()]
+        self.files = hashes_of(folder, there) if self.complete else {}
         write_json(folder / "record.json", asdict(self))
 
 
@@ -51,12 +59,26 @@ def read(folder: Path) -> Record | None:
     content = read_json(path)
     if content.get("schema") != SCHEMA:
         raise Corrupt(f"{path} has schema {content.get('schema')!r}, not {SCHEMA}")
-    known = set(Record.__dataclass_fields__)
-    if missing := {"key", "fingerprint", "status", "started"} - set(content):
-        raise Corrupt(f"{path} lacks {', '.join(sorted(missing))}")
+    known = Record.__dataclass_fields__
+    if missing := [name for name in known if name not in content]:
+        raise Corrupt(f"{path} lacks {', '.join(missing)}")
     if content["status"] not in STATUSES:
         raise Corrupt(f"{path} has the status {content['status']!r}")
-    return Record(**{name: value for name, value in content.items() if name in known})
+    for name in ("key", "config", "metrics", "cost", "files"):
+        if not isinstance(content[name], dict):
+            raise Corrupt(f"{path}: {name} is not an object")
+    if missing := [name for name in KEY if name not in content["key"]]:
+        raise Corrupt(f"{path}: key lacks {', '.join(missing)}")
+    return Record(**{name: content[name] for name in known})
+
+
+def finished(folder: Path) -> Record | None:
+    """The record of a complete run whose files are all as written; Corrupt names the one that is not."""
+    record = read(folder)
+    if record is None or not record.complete:
+        return None
+    verify(folder, record.files)
+    return record
 
 
 def run_dirs(out: Path) -> Iterator[Path]:

@@ -1,6 +1,7 @@
-"""usage: mubench ls [tasks|models|methods|metrics|deletions|optimizers|sweeps|runs] [GLOB] [--json]
+"""usage: mubench ls KIND [GLOB] [--json]
 
-What there is, a line each. Without a kind: all tasks, models, methods, deletions and sweeps.
+What there is, a line each. KIND is tasks, modalities, models, methods, metrics, deletions,
+optimizers, sweeps or runs. Without a kind: all tasks, models, methods, deletions and sweeps.
 
   GLOB              only names that match, such as 'mini/*'
   --json            a JSON object {name: description} (of each kind, if none is named)
@@ -21,6 +22,7 @@ from mubench.errors import UsageError, did_you_mean
 
 KINDS = {
     "tasks": "task",
+    "modalities": "modality",
     "models": "model",
     "methods": "method",
     "metrics": "",
@@ -36,6 +38,8 @@ def main(argv: Sequence[str]) -> int:
     """Print the names and their descriptions."""
     typed = arguments.read(argv, {"--json": "json"})
     out, words = arguments.out_of(typed.words)
+    if len(words) > 2:
+        raise UsageError(f"ls takes a kind and a glob, not '{words[2]}' too (mubench ls --help)")
     kind, pattern = (*words, "", "")[:2]
     if kind and kind not in KINDS:
         raise UsageError(f"unknown kind '{kind}'.{did_you_mean(kind, KINDS)} (mubench ls --help)")
