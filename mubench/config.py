@@ -140,6 +140,7 @@ def check(composed: DictConfig, overrides: Sequence[str], dirs: Sequence[Path] =
         resolved = OmegaConf.to_container(composed, resolve=True)
         assert isinstance(resolved, dict)
         merged = OmegaConf.merge(OmegaConf.structured(Settings), resolved)
+        assert isinstance(merged, DictConfig)
     except OmegaConfBaseException as error:
         raise UsageError(_sentence(error)) from error
     for group in NAMED:

@@ -43,11 +43,13 @@ class Engine:
 
     settings: Trainer
 
+    def __post_init__(self) -> None:
+        if self.settings.device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("trainer.device=cuda: this machine or this torch has no CUDA device")
+
     @cached_property
     def accelerator(self) -> Accelerator:
         """Device placement and, with several processes, their communication."""
-        if self.settings.device == "cuda" and not torch.cuda.is_available():
-            raise UsageError("trainer.device=cuda: this machine or this torch has no CUDA device")
         return accelerator(self.settings.device == "cpu")
 
     @property

@@ -33,14 +33,13 @@ def run(config: RunConfig, reporter: Reporter) -> Record:
     method = component(config.settings.method, "method")
     folder = config.run_dir
     finished = _complete(config, reporter)
-    bench = _lay_out(config, method, reporter) if finished is None else None
-    if bench is not None:
+    if finished is None:
+        bench = _lay_out(config, method, reporter)
         with locked(folder / ".lock", lambda: reporter.say("Waiting for another process with this run")):
             finished = _complete(config, Reporter(quiet=True))
             if finished is None:
                 reporter.log = folder / "log.txt"
                 return _attempt(config, method, bench, reporter)
-    assert finished is not None
     reporter.say(f"already complete: {folder}")
     return finished
 

@@ -13,12 +13,22 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mubench import catalog
 from mubench.config import RunConfig, check
 from mubench.errors import UsageError, did_you_mean, nearest
+
+# A default's type, the types that may take its place, and their name.
+_KINDS: tuple[tuple[type, Any, str], ...] = (
+    (bool, bool, "true or false"),
+    (int, int, "a whole number"),
+    (float, int | float, "a number"),
+    (str, str, "text"),
+    (ListConfig, list, "a list"),
+    (DictConfig, dict, "a mapping"),
+)
 
 
 def search_path(dirs: Sequence[Path]) -> list[str]:
@@ -156,6 +166,20 @@ def check_key(override: Override, base: DictConfig) -> None:
         if not isinstance(node, DictConfig) or name not in node:
             raise UsageError(_unknown(parts[:depth], name, node, base))
         node = OmegaConf.select(base, ".".join(parts[: depth + 1]))
+    if parts[0] == "model" or "optimizer" in parts[:-1]:
+        check_like(override, node)
+
+
+def check_like(override: Override, default: Any) -> None:
+    """UsageError if a setting whose type no class declares gets another type than its default's."""
+    value = override.value()
+    if override.is_delete() or value is None or "${" in str(value):
+        return
+    for kind, accepted, words in _KINDS:
+        if isinstance(default, kind):
+            if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+                raise UsageError(f"{override.key_or_group} is {words}, such as {default}; not '{value}'")
+            return
 
 
 def _unknown(parents: list[str], name: str, node: Any, base: DictConfig) -> str:

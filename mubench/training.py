@@ -142,7 +142,8 @@ class Fit:
         for position, batch in enumerate(stream, start=state.skip + 1):
             self._batch(batch, current, position)
             state.advance(len(batch))
-            if position == len(current.stream) or len(self._unseen) == LOOK_EVERY:
+            whole = position == len(current.stream) or position % self.recipe.accumulate == 0
+            if position == len(current.stream) or (whole and len(self._unseen) >= LOOK_EVERY):
                 losses += self._look(stage)
                 state.seconds = time.perf_counter() - self._began
                 self._saver.save_if_due(self._parts, state)
@@ -210,7 +211,9 @@ class Fit:
 
     def _all_flops(self) -> float | None:
         """Operations of the whole training: those of one batch of each loss, times its examples."""
+        if not self.passes:
+            return 0.0
         if any(p.loss not in self._flops for p in self.passes):
-            return None if self.passes else 0.0
+            return None
         per_example = sum(self._flops[p.loss] * len(p.stream) for p in self.passes)
         return per_example / sum(len(p.stream) for p in self.passes) * self._state.examples

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,10 @@ class Arguments:
     @property
     def dirs(self) -> list[Path]:
         """Where configs are looked for; a user's folders also become importable."""
-        return catalog.config_dirs(self.config_dirs)
+        found = catalog.config_dirs(self.config_dirs)
+        mine = [str(folder) for folder in found[: len(self.config_dirs)]]
+        sys.path += [folder for folder in mine if folder not in sys.path]
+        return found
 
 
 def read(argv: Sequence[str], flags: Mapping[str, str], options: Sequence[str] = ()) -> Arguments:

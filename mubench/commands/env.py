@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mubench.commands import arguments
+from mubench.errors import UsageError
 
 
 def main(argv: Sequence[str]) -> int:
     """Print one fact a line."""
-    arguments.read(argv, {})
+    if words := arguments.read(argv, {}).words:
+        raise UsageError(f"env takes no arguments, not '{words[0]}'")
     from mubench.engine import Engine
     from mubench.environment import versions
     from mubench.schema import Trainer

@@ -1,7 +1,9 @@
-"""usage: mubench prepare [key=value ...] [-m] [--config-dir DIR]
+"""usage: mubench prepare [key=value ...] [-m] [--dry-run] [--config-dir DIR]
 
 Train the original and retrained models that the same `mubench run` would need, and nothing else.
 Takes the overrides of `run`. What is there already is left as it is.
+
+  --dry-run         print the plan of `run`, with the number of models to train; train nothing
 """
 
 from __future__ import annotations
@@ -10,25 +12,53 @@ import sys
 from collections.abc import Sequence
 
 from mubench.commands import arguments
-from mubench.commands.run import FLAGS
+from mubench.commands.run import FLAGS, check_all, print_plan
+from mubench.config import RunConfig
+from mubench.errors import RunFailed, UsageError
 
 
 def main(argv: Sequence[str]) -> int:
-    """Each shared model once, whatever the number of cells that need it."""
+    """Each shared model once, whatever the number of cells that need it; 1 if one could not be trained."""
     typed = arguments.read(argv, FLAGS)
-    sys.path += [directory for directory in typed.config_dirs if directory not in sys.path]
-    from mubench import artifacts
     from mubench.plan import Planner
-    from mubench.progress import Reporter
-    from mubench.workbench import lay_out
 
     planner = Planner(typed.dirs)
     multirun = "multirun" in typed.flags or planner.is_sweep(typed.words)
-    for cell in planner.cells(typed.words, multirun):
-        bench = lay_out(cell, Reporter())
-        with bench.engine.running():
-            roles: list[artifacts.Role] = ["original"]
-            roles += ["retrained"] if cell.settings.evaluation.reference == "retrain" else []
-            for role in roles:
-                print(artifacts.obtain(bench, role).folder)
+    cells = planner.cells(typed.words, multirun)
+    check_all(cells)
+    if "dry-run" in typed.flags:
+        return print_plan(cells, multirun=True)
+    if not multirun:
+        _prepare(cells[0], set())
+        return 0
+    done: set[str] = set()
+    return max([_attempt(cell, done) for cell in cells])
+
+
+def _attempt(cell: RunConfig, done: set[str]) -> int:
+    """One cell of a sweep; its failure is told, and the others go on."""
+    try:
+        _prepare(cell, done)
+    except (UsageError, RunFailed) as error:
+        print(f"mubench: {error}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _prepare(cell: RunConfig, done: set[str]) -> None:
+    """Train or find the models of one cell that are not in `done`; print their folders."""
+    from mubench import artifacts
+    from mubench.progress import Reporter
+    from mubench.workbench import lay_out
+
+    roles: list[artifacts.Role] = ["original"]
+    roles += ["retrained"] if cell.settings.evaluation.reference == "retrain" else []
+    wanted = [role for role in roles if str(cell.model_dir(role)) not in done]
+    if not wanted:
+        return
+    bench = lay_out(cell, Reporter())
+    with bench.engine.running():
+        for role in wanted:
+            folder = str(artifacts.obtain(bench, role).folder)
+            done.add(folder)
+            print(folder, flush=True)

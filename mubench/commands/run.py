@@ -18,6 +18,7 @@ evaluates, and leaves a record. Repeating a command skips what is complete.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,7 @@ from typing import Any
 from mubench.commands import arguments
 from mubench.config import RunConfig, check
 from mubench.errors import RunFailed, UsageError
+from mubench.files import check_outputs, writing
 
 Outcome = tuple[RunConfig, UsageError | RunFailed | None]  # the error, None where all went well
 FLAGS = {"-m": "multirun", "--multirun": "multirun", "--dry-run": "dry-run"}
@@ -33,31 +35,33 @@ FLAGS = {"-m": "multirun", "--multirun": "multirun", "--dry-run": "dry-run"}
 def main(argv: Sequence[str]) -> int:
     """Check everything, then launch; 1 if a run failed."""
     typed = arguments.read(argv, FLAGS)
-    sys.path += [directory for directory in typed.config_dirs if directory not in sys.path]
     from mubench.plan import Planner
 
     planner = Planner(typed.dirs)
     multirun = "multirun" in typed.flags or planner.is_sweep(typed.words)
     cells = planner.cells(typed.words, multirun)
-    _check_components(cells)
+    check_all(cells)
     if "dry-run" in typed.flags:
-        return _print_plan(cells, multirun)
-    outcomes = launch(planner, typed.words, multirun)
+        return print_plan(cells, multirun)
+    with writing(cells[0].out):
+        outcomes = launch(planner, typed.words, multirun)
     return conclude(outcomes, multirun)
 
 
-def _check_components(cells: Sequence[RunConfig]) -> None:
-    """Everything that can be wrong is found before the first cell starts."""
+def check_all(cells: Sequence[RunConfig]) -> None:
+    """What composing does not see is found before the first cell starts; UsageError for it."""
     from mubench.config import component
     from mubench.evaluation import chosen
 
     for cell in cells:
-        for group in ("task", "modality", "deletion", "method"):
+        for group in ("deletion", "method"):
             component(getattr(cell.settings, group), group)
         chosen(cell.settings.evaluation.metrics)
+    for out in {cell.out for cell in cells}:
+        check_outputs(out)
 
 
-def _print_plan(cells: Sequence[RunConfig], multirun: bool) -> int:
+def print_plan(cells: Sequence[RunConfig], multirun: bool) -> int:
     if not multirun:
         from omegaconf import OmegaConf
 
@@ -95,6 +99,7 @@ def launch(planner: Any, words: Sequence[str], multirun: bool) -> list[Outcome]:
 
     overrides = [*search_path(planner.dirs), *planner.overrides(words)]
     sys.argv = ["mubench", *overrides, *(["--multirun"] if multirun else [])]
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are
     packaged = str(catalog.packaged_dir())
     hydra.main(version_base="1.3", config_path=packaged, config_name="run")(job)()
     return outcomes

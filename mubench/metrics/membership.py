@@ -170,8 +170,8 @@ def mia_lr(view: View) -> dict[str, float]:
     """Accuracy of a logistic regression on the loss at telling D_f from test, in [0, 1].
 
     Mean over 10 stratified splits (a tenth held out) of equal numbers of both, drawn from
-    seed.eval, so that .5 is a guess; losses are standardised. `indiscernibility` =
-    1 - |2 accuracy - 1|, in [0, 1], 1 where the attack only guesses.
+    seed.eval, so that .5 is a guess; losses are standardised, or the penalty on weights would hide
+    tiny and huge ones. `indiscernibility` = 1 - |2 accuracy - 1|, in [0, 1], 1 for a mere guess.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 
 from mubench.config import RunConfig
 from mubench.files import Corrupt
-from mubench.records import read
+from mubench.records import finished
 
 
 def is_complete(cell: RunConfig) -> bool:
-    """Whether this very run has left a whole record."""
+    """Whether this very run has left a whole record and whole files, and need not be forced."""
     try:
-        record = read(cell.run_dir)
+        return not cell.settings.force and finished(cell.run_dir) is not None
     except Corrupt:
         return False
-    return record is not None and record.complete and not cell.settings.force
 
 
 def shared_models(cells: Sequence[RunConfig]) -> list[str]:
