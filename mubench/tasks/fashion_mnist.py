@@ -57,6 +57,6 @@ def read_idx(path: Path) -> np.ndarray:
         shape = struct.unpack(f">{dims}I", data[4 : 4 + 4 * dims])
         if zeros or kind != 8:
             raise ValueError("not unsigned bytes")
-        return np.frombuffer(data, np.uint8, offset=4 + 4 * dims).reshape(shape)
+        return np.frombuffer(data, np.uint8, offset=4 + 4 * dims).reshape(shape).copy()
     except (OSError, EOFError, zlib.error, ValueError, struct.error) as error:
         raise UsageError(f"{path} is not a whole IDX file: {error}") from error
