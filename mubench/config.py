@@ -213,21 +213,22 @@ def _same_modality(resolved: dict[Any, Any], dirs: Sequence[Path]) -> None:
     wanted = task["modality"]
     if model["modality"] != wanted:
         fitting = models_for(wanted, dirs)
-        hint = f" Models for {wanted}: {', '.join(fitting)}." if fitting else ""
+        shown = [*fitting[:6], *(["…"] if len(fitting) > 6 else [])]
+        hint = f" Models for {wanted}: {', '.join(shown)} (mubench ls models)" if fitting else ""
         raise UsageError(
             f"model '{model['name']}' reads {model['modality']}, task '{task['name']}' gives {wanted}.{hint}"
         )
 
 
 def models_for(modality: str, dirs: Sequence[Path]) -> list[str]:
-    """The names of the models that read a modality."""
-    found = []
+    """The names of the models that read a modality, those that need no download first."""
+    found: dict[str, bool] = {}
     for name in catalog.names("model", dirs):
         node = OmegaConf.load(catalog.path_of("model", name, dirs))
         reads = OmegaConf.select(node, "model.modality") or OmegaConf.select(node, "modality")
         if reads == modality:
-            found.append(name)
-    return found
+            found[name] = OmegaConf.select(node, "model.checkpoint") is not None
+    return sorted(found, key=lambda name: found[name])
 
 
 def _identities(resolved: dict[str, Any]) -> dict[str, str]:

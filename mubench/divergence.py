@@ -13,4 +13,4 @@ def kl(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
     """
     p = F.log_softmax(teacher.detach().float() / temperature, dim=-1)
     q = F.log_softmax(student.float() / temperature, dim=-1)
-    return (p.exp() * (p - q)).sum(-1)
+    return (p.exp() * (p - q)).sum(-1).clamp_min(0)  # rounding may leave -1e-22

@@ -58,7 +58,6 @@ def _encode_once(
 
     Loading comes before, so that data that cannot be had leaves nothing behind.
     """
-    reporter.say(f"Loading and encoding {task.name}")
     raw = task.load()
 
     def waiting() -> None:
@@ -68,6 +67,7 @@ def _encode_once(
         try:
             return _remembered(folder)
         except Corrupt:
+            reporter.say(f"Encoding {task.name}")
             clear_leftovers(folder)
             _write(encode(raw, modality), folder)
             return _remembered(folder)

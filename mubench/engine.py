@@ -90,7 +90,8 @@ class Engine:
             yield
         finally:
             torch.set_num_threads(threads)
-            torch.use_deterministic_algorithms(before)
+            if mode != "off":  # the call alone imports torch._inductor: a second
+                torch.use_deterministic_algorithms(before)
 
     def place(self, model: nn.Module) -> nn.Module:
         """The model on the device; convolutions in channels_last memory on a GPU, where it is faster."""

@@ -105,7 +105,8 @@ def _call(metric: Metric, name: str, argument: View | Outputs) -> dict[str, floa
     try:
         result = metric.function(argument)
     except Unavailable as reason:
-        return {name: str(reason)}
+        several = metric.scope != "split" and not isinstance(metric.goal, str)
+        return dict.fromkeys(metric.goal if several else [name], str(reason))
     values = result if isinstance(result, dict) else {name: result}
     return {
         key: float(value) if math.isfinite(value) else f"it came out as {value}"

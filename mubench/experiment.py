@@ -65,9 +65,7 @@ def _lay_out(config: RunConfig, method: Method, reporter: Reporter) -> Workbench
     return bench
 
 
-def _attempt(
-    config: RunConfig, method: Method, bench: Workbench | Exception, reporter: Reporter
-) -> Record:
+def _attempt(config: RunConfig, method: Method, bench: Workbench | Exception, reporter: Reporter) -> Record:
     """The work, and its record whether it went well or not; an interruption leaves none."""
     record = _begin(config)
     try:

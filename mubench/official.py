@@ -5,7 +5,7 @@ those still free; what an exhausted class cannot give comes from the free rows o
 five lists one after the other from one generator, NumPy's RandomState(42), and CIFAR-10's from a fresh one.
 A list starts where the one before it left the generator; how many of its 32-bit words went by follows from
 class counts, so that no other dataset's labels are needed. Only after ddi2013, which exhausts a class, does
-it also depend on the order of rows, by a hundred words at most: `skip` is that of the published list.
+it also depend on the order of rows, by about a hundred words: `skip` is that of the published list.
 """
 
 from __future__ import annotations

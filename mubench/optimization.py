@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from hydra.utils import get_class
 from torch import Tensor
 from torch.optim import Optimizer
@@ -18,13 +20,26 @@ from mubench.schema import Recipe
 def build_optimizer(weights: Sequence[Tensor], recipe: Recipe) -> Optimizer:
     """The recipe's optimizer over the weights, fused where it can be."""
     settings = {k: v for k, v in recipe.optimizer.items() if k not in ("name", "_target_")}
-    kind: Any = get_class(recipe.optimizer["_target_"])
+    kind: Any = lean(get_class(recipe.optimizer["_target_"]))
     try:
         return kind(  # type: ignore[no-any-return]
             list(weights), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True, **settings
         )
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(f"optimizer '{recipe.optimizer.get('name')}': {error}") from error
+
+
+def lean(kind: type) -> type:
+    """One of torch's optimizers without its guards for being compiled, which we never do.
+
+    At their first call the guards import torch._dynamo: 3 to 5 seconds of a run's start.
+    """
+    if not kind.__module__.startswith("torch.optim"):
+        return kind
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict", "step")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    methods["step"] = torch.no_grad()(methods["step"])
+    return type(kind.__name__, (kind,), methods)
 
 
 def factor(step: int, total: int, recipe: Recipe) -> float:

@@ -9,6 +9,7 @@ for each pass:                          a stream of batches, and a loss
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -69,6 +70,15 @@ class Effort:
         self.earlier_seconds += other.earlier_seconds
         known = self.flops is not None and other.flops is not None
         self.flops = (self.flops or 0) + (other.flops or 0) if known else None
+
+
+def _flop_counter() -> Any:
+    """Torch's counter without its guard against being compiled: that imports torch._dynamo, for seconds."""
+    from torch.utils import flop_counter
+
+    mode: Any = flop_counter._FlopCounterMode
+    mode.__torch_dispatch__ = inspect.unwrap(mode.__torch_dispatch__)
+    return flop_counter.FlopCounterMode(display=False)
 
 
 def nothing() -> None:
@@ -169,7 +179,7 @@ class Fit:
     def _update(self) -> None:
         self.hooks.after_backward()
         if self.recipe.clip is not None:
-            self.engine.accelerator.clip_grad_norm_(self._trainable, self.recipe.clip)
+            nn.utils.clip_grad_norm_(self._trainable, self.recipe.clip)
         self._optimizer.step()
         self._schedule.step()
         self._optimizer.zero_grad(set_to_none=True)
@@ -203,9 +213,7 @@ class Fit:
         if loss in self._flops or self.engine.settings.compile:
             yield
             return
-        from torch.utils.flop_counter import FlopCounterMode
-
-        with FlopCounterMode(display=False) as counter:
+        with _flop_counter() as counter:
             yield
         self._flops[loss] = counter.get_total_flops() / examples
 

@@ -69,7 +69,7 @@ class Examples(torch.utils.data.Dataset[dict[str, Tensor]]):
 
 
 def prepared(bench: Workbench) -> tuple[Tensor, Tensor]:
-    """All training rows as float pixels on the device, and their labels; mubench makes them batch by batch."""
+    """All training rows as float pixels on the device, and their labels; mubench makes them by batch."""
     rows = bench.rows("train")
     batch = bench.modality.prepare(
         bench.columns["train"].take(rows, bench.engine.device), bench.spec.input, None

@@ -43,8 +43,10 @@ def cifar_table(count: int, fine: bool = True) -> datasets.Dataset:
     """Rows in the hub's form: img, fine_label, coarse_label or img, label."""
     labels = [row % (100 if fine else 10) for row in range(count)]
     names = {"fine_label": 100, "coarse_label": 20} if fine else {"label": 10}
-    features = {"img": datasets.Image(), **{
-        name: datasets.ClassLabel(names=[f"c{i}" for i in range(size)]) for name, size in names.items()}}
+    features = {
+        "img": datasets.Image(),
+        **{name: datasets.ClassLabel(names=[f"c{i}" for i in range(size)]) for name, size in names.items()},
+    }
     rows = {"img": [png(row) for row in range(count)], **{
         name: [label % size for label in labels] for name, size in names.items()}}  # fmt: skip
     return datasets.Dataset.from_dict(rows, features=datasets.Features(features))
@@ -163,7 +165,10 @@ def test_broken_idx_files_are_named(tmp_path, idx_folder):
 
 def test_broken_rows_are_named_before_training(tmp_path):
     folder = tmp_path / "copy"
-    good, rows = cifar_table(20, False), cifar_table(20, False).cast_column("img", datasets.Image(decode=False))
+    good, rows = (
+        cifar_table(20, False),
+        cifar_table(20, False).cast_column("img", datasets.Image(decode=False)),
+    )
     broken = rows.map(lambda row, at: {"img": {"bytes": b"no png", "path": None}} if at == 7 else row,
                       with_indices=True)  # fmt: skip
     datasets.DatasetDict(train=broken, test=good).save_to_disk(folder)

@@ -98,9 +98,7 @@ def test_the_model_moves_and_its_teachers_do_not(name):
     run = make_run(method)
     start = {n: w.clone() for n, w in run.model.state_dict().items()}
     method.prepare(run)
-    teachers = {
-        key: value for key, value in vars(method).items() if isinstance(value, torch.nn.Module)
-    }
+    teachers = {key: value for key, value in vars(method).items() if isinstance(value, torch.nn.Module)}
     before = {k: [w.clone() for w in t.state_dict().values()] for k, t in teachers.items()}
     method.unlearn(run)
     weights = dict(run.model.named_parameters())

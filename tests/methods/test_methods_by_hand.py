@@ -140,7 +140,9 @@ def test_saluns_gradient_is_that_of_the_whole_forget_set_whatever_the_batches(ba
     agree(found, ce_gradient(START, [0, 1, 4, 5, 2]))
 
 
-@pytest.mark.parametrize("optimizer", [ADAMW, {"name": "sgd", "_target_": "torch.optim.SGD", "momentum": 0.9}])
+@pytest.mark.parametrize(
+    "optimizer", [ADAMW, {"name": "sgd", "_target_": "torch.optim.SGD", "momentum": 0.9}]
+)
 def test_saluns_other_weights_keep_their_bits_under_decay_and_momentum(optimizer):
     method = SalUn(ratio=0.5)
     run = tiny_run(method, FORGET, RETAIN, epochs=5, weight_decay=0.1, optimizer=optimizer, clip=0.1)

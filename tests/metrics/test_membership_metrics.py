@@ -164,9 +164,12 @@ def test_tpr_is_not_interpolated_through_ties():
 
 
 def test_tpr_keeps_points_on_a_straight_roc():
-    """Member and other tie at each of 100 losses: one other costs 1 % and finds one member."""
-    view = attacked(np.arange(1.0, 101.0), np.arange(1.0, 101.0))
-    assert membership.mia_tpr_1(view) == {"mia_tpr@1%": 0.01}
+    """A member leads; then one member and one other tie at each of 99 losses, and another other.
+
+    One other of 100 costs 1 % and finds two members of 100, on a straight line to the next.
+    """
+    view = attacked(np.arange(0.5, 100), np.append(np.arange(1.5, 100), 200.0))
+    assert membership.mia_tpr_1(view) == {"mia_tpr@1%": 0.02}
 
 
 def test_tpr_of_gaussians():

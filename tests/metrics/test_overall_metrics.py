@@ -52,15 +52,24 @@ def test_test_accuracy_may_move_by_a_fifth_of_the_originals():
     assert scored(7, 5, 5) == 0.0
 
 
+def test_exactly_a_fifth_is_allowed_whatever_its_last_bit():
+    """.9 - .72 is .18000000000000005 in float64, over .2 x .9 by that alone."""
+    models = {"unlearned": {"test": share(36, 50), "forget": share(5, 10)}}
+    view = View("unlearned", {**models, "original": {"test": share(45, 50)}})
+    assert overall(view) == pytest.approx(2 * 0.82 / 1.82)
+
+
 def test_gradient_ascent_is_allowed_two_fifths():
     assert scored(6, 5, 10, ascent=True) == pytest.approx(1.2 / 1.6)
     assert scored(5, 5, 10, ascent=True) == 0.0
 
 
 def test_forgetting_below_chance_by_over_a_fifth_of_it_scores_nothing():
-    """Chance .5, so .4 is exactly the bound and .3 below it."""
+    """Chance .5, so .4 is exactly the bound; .3 and 19 of 50 are below it."""
     assert scored(9, 4, 9) == pytest.approx(1.8 / 1.9)
     assert scored(9, 3, 9) == 0.0
+    models = {"unlearned": {"test": share(9, 10), "forget": share(19, 50)}}
+    assert overall(View("unlearned", {**models, "original": models["unlearned"]})) == 0.0
 
 
 def test_overall_of_the_original_itself():

@@ -1,0 +1,41 @@
+"""Methods written outside the package, as a user would: found by --config-dir."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mubench.methods.base import Method
+
+
+@dataclass
+class Slowly(Method):
+    """Gradient ascent that says when it begins and takes its time: something to interrupt."""
+
+    pause: float = 0.3
+    ascends: ClassVar[bool] = True
+
+    def prepare(self, run):
+        print("unlearning has begun", file=sys.stderr, flush=True)
+
+    def loss(self, run, batch):
+        time.sleep(self.pause)
+        return -run.reduce(run.losses(batch))
+
+
+@dataclass
+class Raises(Method):
+    """Fails in the middle of its work."""
+
+    def loss(self, run, batch):
+        raise ValueError("no idea what to do")
+
+
+@dataclass
+class Explodes(Method):
+    """Its loss is not a number."""
+
+    def loss(self, run, batch):
+        return run.reduce(run.losses(batch)) * float("nan")

@@ -1,0 +1,80 @@
+"""Names in configuration folders, and that every yaml that comes with mubench holds together."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+
+import pytest
+from hydra.utils import get_class, get_method
+from omegaconf import OmegaConf
+
+from mubench import catalog
+from mubench.errors import UsageError
+from mubench.plan import Planner
+
+DIRS = catalog.config_dirs()
+# A choice on its own needs these beside it.
+COMPANIONS = {"file": ["deletion.path={here}"], "official": ["task=cifar10"]}
+EVERY = [(group, name) for group in catalog.GROUPS if group != "sweep" for name in catalog.names(group, DIRS)]
+
+
+def composed(group: str, name: str, here: str):
+    """The one cell of a command that chooses this."""
+    beside = [text.format(here=here) for text in COMPANIONS.get(name, [])]
+    (cell,) = Planner(DIRS).cells([f"{group}={name}", *beside], multirun=False)
+    return cell
+
+
+@pytest.mark.parametrize(("group", "name"), EVERY)
+def test_every_yaml_composes_under_its_own_name(group, name):
+    node = composed(group, name, __file__).resolved[group]
+    assert node["name"] == name
+    assert catalog.describe(group, name, DIRS)
+
+
+@pytest.mark.parametrize(("group", "name"), [pair for pair in EVERY if pair[0] not in ("model", "optimizer")])
+def test_a_yaml_sets_exactly_the_fields_of_its_class(group, name):
+    loaded = OmegaConf.load(catalog.path_of(group, name, DIRS))
+    node = loaded[group] if group in loaded else loaded
+    declared = {field.name for field in dataclasses.fields(get_class(node["_target_"])) if field.init}
+    assert set(node) - {"_target_"} == declared
+
+
+@pytest.mark.parametrize("name", catalog.names("model", DIRS))
+def test_a_model_builds_with_the_arguments_of_its_function(name):
+    node = composed("model", name, __file__).resolved["model"]
+    assert set(node) == {"name", "modality", "build", "checkpoint", "image_size"}
+    given = dict.fromkeys(["classes", "channels", "image_size", *node["build"]])
+    given |= {"architecture": None, "checkpoint": None} if node["checkpoint"] else {}
+    given.pop("_target_")
+    inspect.signature(get_method(node["build"]["_target_"])).bind(**given)
+
+
+def test_every_sweep_is_a_sweep_without_m():
+    planner = Planner(DIRS)
+    for name in catalog.names("sweep", DIRS):
+        assert planner.is_sweep([f"sweep={name}"])
+        assert len(planner.cells([f"sweep={name}"], multirun=False)) > 1
+    methods = {cell.key["method"] for cell in planner.cells(["sweep=methods"], multirun=False)}
+    assert methods == set(catalog.names("method", DIRS))
+
+
+def test_a_folder_of_ones_own_comes_first_and_a_missing_one_is_named(tmp_path):
+    (tmp_path / "method" / "mine").mkdir(parents=True)
+    (tmp_path / "method" / "mine" / "best.yaml").write_text("# @package _global_\n# The best\n# of all\n")
+    (tmp_path / "method" / "salun.yaml").write_text("# My own SalUn\nname: salun\n")
+    dirs = catalog.config_dirs([tmp_path])
+    assert "mine/best" in catalog.names("method", dirs)
+    assert catalog.header(catalog.path_of("method", "mine/best", dirs)) == ["The best", "of all"]
+    assert catalog.describe("method", "salun", dirs) == "My own SalUn"
+    with pytest.raises(UsageError, match="there is no such folder"):
+        catalog.config_dirs([tmp_path / "nowhere"])
+
+
+def test_an_unknown_name_gets_the_nearest_one_of_its_group():
+    for group, name, guess in [("method", "scrubb", "scrub"), ("task", "cifar-100", "cifar100")]:
+        with pytest.raises(UsageError, match=f"unknown {group} '{name}'. Did you mean '{guess}'?"):
+            catalog.path_of(group, name, DIRS)
+    with pytest.raises(UsageError, match="unknown method 'zzz'. \\(mubench ls methods\\)"):
+        catalog.path_of("method", "zzz", DIRS)

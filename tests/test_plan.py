@@ -1,0 +1,67 @@
+"""How a command becomes cells: lists, globs, named sweeps."""
+
+from __future__ import annotations
+
+import pytest
+
+from mubench import catalog
+from mubench.errors import UsageError
+from mubench.plan import Planner, parse
+from mubench.report.plan import plan_lines
+
+
+@pytest.fixture(scope="module")
+def planner() -> Planner:
+    return Planner(catalog.config_dirs())
+
+
+def test_lists_become_their_product_in_the_order_typed(planner):
+    cells = planner.cells(["method=salun,scrub", "deletion.ratio=2,6"], multirun=True)
+    pairs = [(cell.key["method"], cell.key["ratio"]) for cell in cells]
+    assert pairs == [("salun", 2.0), ("salun", 6.0), ("scrub", 2.0), ("scrub", 6.0)]
+
+
+def test_a_cell_that_stands_there_twice_runs_once(planner):
+    assert len(planner.cells(["deletion.ratio=5,5.0", "seed.unlearn=1,1"], multirun=True)) == 1
+
+
+def test_globs_choose_by_name(planner):
+    assert planner.overrides(["method=glob(neg*)"]) == ["method=neggrad,neggrad_plus"]
+    assert planner.overrides(["method=glob(neg*,exclude=*plus)"]) == ["method=neggrad"]
+    with pytest.raises(UsageError, match="no method has such a name"):
+        planner.overrides(["method=glob(zz*)"])
+
+
+def test_a_named_sweep_adds_its_lists_to_those_typed(planner):
+    cells = planner.cells(["sweep=seeds", "deletion.ratio=2,4"], multirun=False)
+    assert sorted((cell.key["ratio"], cell.key["seed"]["train"]) for cell in cells) == [
+        (ratio, seed) for ratio in (2.0, 4.0) for seed in (42, 43, 44)
+    ]
+
+
+def test_a_list_as_a_value_is_no_sweep(planner):
+    (cell,) = planner.cells(["deletion=class", "deletion.classes=[3,4]"], multirun=False)
+    assert cell.settings.deletion["classes"] == [3, 4]
+
+
+def test_an_optimizer_may_be_chosen_for_unlearning_alone(planner):
+    (cell,) = planner.cells(["optimizer=sgd", "optimizer.momentum=0"], multirun=False)
+    assert cell.key["optimizer"] == "sgd" and cell.settings.training.optimizer["name"] == "adamw"
+    assert cell.settings.unlearning.optimizer["momentum"] == 0
+    with pytest.raises(UsageError, match="unknown optimizer 'sdg'. Did you mean 'sgd'?"):
+        planner.cells(["optimizer@training.optimizer=sdg"], multirun=False)
+
+
+@pytest.mark.parametrize("typed", ["a", "=3", "method=[", "method='salun"])
+def test_what_is_not_an_override_is_refused(typed):
+    with pytest.raises(UsageError):
+        parse([typed])
+
+
+def test_the_plan_counts_runs_and_shared_models(planner, tmp_path):
+    words = ["method=salun,scrub", "deletion.ratio=2,6", f"out={tmp_path / 'o'}"]
+    first, *rest = plan_lines(planner.cells(words, multirun=True))
+    assert first == "4 runs: 0 complete, 4 to do, 3 shared models to train"
+    assert len(rest) == 4 and all(line.startswith("  to do     ") for line in rest)
+    alone = planner.cells([*words, "evaluation.reference=none"], multirun=True)
+    assert plan_lines(alone)[0] == "4 runs: 0 complete, 4 to do, 1 shared model to train"
