@@ -21,7 +21,7 @@ class Reporter:
     log: Path | None = None
     quiet: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)  # lines of history.jsonl
-    _unwritten: str = ""
+    _unwritten: str = field(default="", init=False, repr=False)
 
     def say(self, text: str) -> None:
         """One line."""

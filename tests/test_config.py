@@ -36,8 +36,9 @@ def test_what_cannot_change_numbers_keeps_the_fingerprint(default, typed):
 
 @pytest.mark.parametrize(
     "typed",
-    ["method.ratio=0.4", "method.redraw=epoch", "unlearning.lr=1e-5", "unlearning.epochs=6", "training.epochs=3",
-     "training.weight_decay=0.5", "optimizer.eps=1e-7", "model.build.blocks=2", "modality.augment=shift",
+    ["method.ratio=0.4", "method.redraw=epoch", "unlearning.lr=1e-5", "unlearning.epochs=6",
+     "training.epochs=3", "training.weight_decay=0.5", "optimizer.eps=1e-7",
+     "model.build.blocks=2", "modality.augment=shift",
      "deletion.ratio=6", "deletion.balance=proportional", "seed.forget=1", "seed.train=1", "seed.unlearn=1",
      "seed.eval=1", "trainer.precision=bf16", "evaluation.reference=none", "task.validation=10"],
 )  # fmt: skip
@@ -58,8 +59,8 @@ def test_all_of_these_are_told_apart():
 
 @pytest.mark.parametrize(
     "typed",
-    ["method=scrub", "deletion.ratio=9", "seed.unlearn=1", "seed.forget=1", "seed.eval=1", "unlearning.epochs=1",
-     "evaluation.batch_size=7", "deletion=class"],
+    ["method=scrub", "deletion.ratio=9", "seed.unlearn=1", "seed.forget=1", "seed.eval=1",
+     "unlearning.epochs=1", "evaluation.batch_size=7", "deletion=class"],
 )  # fmt: skip
 def test_runs_share_one_original(default, typed):
     assert config(typed).model_dir("original") == default.model_dir("original")

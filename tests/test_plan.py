@@ -6,7 +6,7 @@ import pytest
 
 from mubench import catalog
 from mubench.errors import UsageError
-from mubench.plan import Planner, parse
+from mubench.plan import Planner
 from mubench.report.plan import plan_lines
 
 
@@ -48,14 +48,14 @@ def test_an_optimizer_may_be_chosen_for_unlearning_alone(planner):
     (cell,) = planner.cells(["optimizer=sgd", "optimizer.momentum=0"], multirun=False)
     assert cell.key["optimizer"] == "sgd" and cell.settings.training.optimizer["name"] == "adamw"
     assert cell.settings.unlearning.optimizer["momentum"] == 0
-    with pytest.raises(UsageError, match="unknown optimizer 'sdg'. Did you mean 'sgd'?"):
+    with pytest.raises(UsageError, match="unknown optimizer 'sdg'"):
         planner.cells(["optimizer@training.optimizer=sdg"], multirun=False)
 
 
 @pytest.mark.parametrize("typed", ["a", "=3", "method=[", "method='salun"])
-def test_what_is_not_an_override_is_refused(typed):
+def test_what_is_not_an_override_is_refused(planner, typed):
     with pytest.raises(UsageError):
-        parse([typed])
+        planner.cells([typed], multirun=False)
 
 
 def test_the_plan_counts_runs_and_shared_models(planner, tmp_path):
