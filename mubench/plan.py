@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -187,9 +188,15 @@ def _unknown(parents: list[str], name: str, node: Any, base: DictConfig) -> str:
     if not parents:
         return f"unknown setting '{name}'.{did_you_mean(name, known)} (mubench run --help)"
     guess = nearest(name, [key for key in known if key != "_target_"])
-    hint = f" Did you mean '{guess}' ({node[guess]})?" if guess else ""
+    hint = f" Did you mean '{guess}' ({_shown(node[guess])})?" if guess else ""
     group = parents[0]
     chosen = OmegaConf.select(base, f"{group}.name") if len(parents) == 1 else None
     if chosen is None:
         return f"'{'.'.join(parents)}' has no setting '{name}'.{hint}"
     return f"{group} '{chosen}' has no setting '{name}'.{hint} (mubench show {group} {chosen})"
+
+
+def _shown(value: Any) -> str:
+    """A value as yaml and the command line write it."""
+    plain = value is None or isinstance(value, bool)
+    return json.dumps(value) if plain else str(value)

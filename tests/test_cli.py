@@ -124,5 +124,6 @@ def test_dry_run_prints_the_resolved_config_and_writes_nothing(cli, tmp_path):
     assert config["deletion"] == {
         "name": "random", "_target_": "mubench.deletion.random.Random", "ratio": 7.0, "balance": "class",
     }  # fmt: skip
-    assert config["unlearning"]["lr"] == pytest.approx(0.2 * config["training"]["lr"])
+    assert config["unlearning"]["batch_size"] == config["training"]["batch_size"]
+    assert "${" not in str(config)
     assert not out.exists()
