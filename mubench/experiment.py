@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import time
 import traceback
-from typing import Any
 
-import numpy as np
 from omegaconf import OmegaConf
 
-from mubench import artifacts, environment, evaluation, models, prediction, records
-from mubench.artifacts import Artifact
-from mubench.config import RunConfig, component
-from mubench.engine import PeakMemory
+from mubench import environment, records
+from mubench.checking import component
+from mubench.config import RunConfig
 from mubench.errors import Diverged, RunFailed, UsageError
-from mubench.files import Corrupt, clear_leftovers, locked, write_atomically, write_text, writing
+from mubench.files import Corrupt, clear_leftovers, locked, write_text, writing
 from mubench.methods.base import Method
-from mubench.metrics.base import Splits
 from mubench.progress import Reporter
 from mubench.records import Record
-from mubench.run import Run
+from mubench.stages import refuse, work
 from mubench.workbench import Workbench, lay_out
 
 
@@ -57,7 +51,7 @@ def _lay_out(config: RunConfig, method: Method, reporter: Reporter) -> Workbench
     """What the run works with; a fault of the task's or model's own code is kept for the record."""
     try:
         bench = lay_out(config, reporter)
-        _refuse(bench, method)
+        refuse(bench, method)
     except (UsageError, RunFailed):
         raise
     except Exception as error:
@@ -100,7 +94,7 @@ def _carry_out(method: Method, bench: Workbench | Exception, record: Record, rep
         if isinstance(bench, Exception):
             raise bench
         with bench.engine.running():
-            _work(bench, method, record)
+            work(bench, method, record)
         record.finished = environment.now()
     except Exception as error:
         reporter.note(traceback.format_exc())
@@ -111,143 +105,3 @@ def _carry_out(method: Method, bench: Workbench | Exception, record: Record, rep
         if known:
             raise
         raise RunFailed(f"the run failed: {sentence} (details in {reporter.log})") from error
-
-
-def _work(bench: Workbench, method: Method, record: Record) -> None:
-    """Everything between the data and the record's numbers."""
-    config, folder = bench.config, bench.config.run_dir
-    record.environment = {**environment.versions(), **bench.engine.describe()}
-    record.data, record.forget_set = _data(bench), _forget_set(bench)
-    _announce(bench)
-    original = artifacts.obtain(bench, "original")
-    retrained = _reference(bench, method)
-    start = retrained if method.starts_from == "retrained" and retrained else original
-    run, cost = _unlearn(bench, method, start)
-    started = time.perf_counter()
-    evidence = _evidence(bench, run, original, retrained)
-    record.metrics, record.reasons = evaluation.score(
-        evidence,
-        evaluation.chosen(config.settings.evaluation.metrics),
-        method.ascends,
-        config.settings.seed.eval,
-    )
-    cost["evaluate_seconds"] = time.perf_counter() - started
-    record.cost = _with_reference(cost, method, original, retrained)
-    _store(bench, run, evidence["unlearned"])
-    if folder.joinpath("checkpoints").is_dir():
-        shutil.rmtree(folder / "checkpoints")
-
-
-def _data(bench: Workbench) -> dict[str, Any]:
-    sizes = {name: len(columns) for name, columns in bench.columns.items()}
-    return {"identity": bench.data.facts["identity"], "classes": len(bench.data.classes), **sizes}
-
-
-def _forget_set(bench: Workbench) -> dict[str, Any]:
-    """Sizes, hash and chance levels: uniform, and the share of the most frequent class in D_f."""
-    split = bench.split
-    labels = bench.data["train"].targets.numpy()[split.forget]
-    return {
-        "size": len(split.forget),
-        "retain": len(split.retain),
-        "percent": split.ratio,
-        "sha256": split.sha256,
-        "chance_uniform": 1 / len(bench.data.classes),
-        "chance_majority": float(np.bincount(labels).max() / len(labels)),
-    }
-
-
-def _announce(bench: Workbench) -> None:
-    key, split, total = bench.config.key, bench.split, len(bench.columns["train"])
-    say = bench.reporter.say
-    say(f"{key['method']} on {key['task']} with {key['model']}, {bench.engine.describe()['device']}")
-    say(
-        f"  {split.ratio:.3g} % of {total:,} = {len(split.forget):,} examples to forget "
-        f"({split.strategy}), {len(split.retain):,} to retain"
-    )
-
-
-def _refuse(bench: Workbench, method: Method) -> None:
-    """UsageError for what the method cannot work with here, before anything is trained."""
-    name, modality = bench.config.key["method"], bench.config.key["modality"]
-    if not method.families & {"any", modality}:
-        raise UsageError(f"method '{name}' does not apply to {modality}")
-    for part in method.reads:
-        if not len(bench.rows(part)):
-            raise UsageError(f"method '{name}' reads the {part} set, which is empty here")
-
-
-def _reference(bench: Workbench, method: Method) -> Artifact | None:
-    """The retrained model, as `evaluation.reference` wants it."""
-    wanted = bench.config.settings.evaluation.reference
-    if wanted == "retrain" or method.starts_from == "retrained":
-        return artifacts.obtain(bench, "retrained")
-    return artifacts.stored(bench, "retrained") if wanted == "cached" else None
-
-
-def _unlearn(bench: Workbench, method: Method, start: Artifact) -> tuple[Run, dict[str, Any]]:
-    """The unlearned model, and what making it cost."""
-    settings = bench.config.settings
-    run = Run(
-        start.model(bench),
-        bench.spec,
-        bench.modality,
-        bench.columns,
-        {name: bench.rows(name) for name in method.reads},
-        settings.unlearning,
-        bench.engine,
-        settings.seed.unlearn,
-        bench.reporter,
-        bench.config.run_dir / "checkpoints",
-    )
-    run.hooks = method.hooks(run)
-    memory, started = PeakMemory(bench.engine.device), time.perf_counter()
-    method.prepare(run)
-    prepared = time.perf_counter() - started
-    method.unlearn(run)
-    seconds = time.perf_counter() - started + run.effort.earlier_seconds
-    cost = artifacts.cost_of(run.effort) | {"unlearn_seconds": seconds, "prepare_seconds": prepared}
-    del cost["seconds"]
-    return run, {**cost, **memory.read()}
-
-
-def _evidence(
-    bench: Workbench, run: Run, original: Artifact, retrained: Artifact | None
-) -> dict[str, Splits]:
-    found = {
-        "original": evaluation.splits_of(bench, original),
-        "unlearned": evaluation.predict(bench, run.model, ["test", "validation", "forget", "retain"]),
-        "incompetent": evaluation.incompetent(bench),
-    }
-    if retrained is not None:
-        found["retrained"] = evaluation.splits_of(bench, retrained)
-    return found
-
-
-def _with_reference(
-    cost: dict[str, Any], method: Method, original: Artifact, retrained: Artifact | None
-) -> dict[str, Any]:
-    """The cost beside that of training: `speedup` = retraining / unlearning, preparation included."""
-    retrain = retrained.cost["seconds"] if retrained else None
-    if method.starts_from == "retrained" and retrained:
-        spent = {name: value for name, value in retrained.cost.items() if name != "seconds"}
-        cost = {**cost, **spent, "unlearn_seconds": cost["unlearn_seconds"] + retrain}
-    speedup = retrain / cost["unlearn_seconds"] if retrain and cost["steps"] else None
-    seconds = {"original_seconds": original.cost["seconds"], "retrain_seconds": retrain}
-    return {**cost, **seconds, "speedup": speedup}
-
-
-def _store(bench: Workbench, run: Run, predictions: Splits) -> None:
-    """Everything of the run but its record, which seals it."""
-    folder = bench.config.run_dir
-    ids = bench.data["train"].ids[bench.split.forget]
-    write_atomically(folder / "forget_ids.npy", lambda path: _save_array(path, ids))
-    prediction.save(predictions, folder / "predictions.safetensors")
-    if bench.config.settings.save_model:
-        models.save(run.model, folder / "model" / "model.safetensors")
-    bench.reporter.write_history(folder / "history.jsonl")
-
-
-def _save_array(path: Any, array: np.ndarray) -> None:
-    with path.open("wb") as stream:
-        np.save(stream, array)

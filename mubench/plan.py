@@ -18,7 +18,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mubench import catalog
-from mubench.config import RunConfig, check
+from mubench.checking import check
+from mubench.config import RunConfig
 from mubench.errors import UsageError, did_you_mean, nearest
 
 # A default's type, the types that may take its place, and their name.

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from mubench import encoding, models
-from mubench.config import RunConfig, component
+from mubench.checking import component
+from mubench.config import RunConfig
 from mubench.data import Columns, Dataset, ForgetSplit
 from mubench.engine import Engine
 from mubench.modalities.base import Modality

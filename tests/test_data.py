@@ -25,7 +25,7 @@ def test_a_pass_holds_each_row_once_in_an_order_that_the_generator_decides():
     stream = Stream(columns(10), torch.arange(2, 10), 3, CPU)
     batches = rows_of(stream)
     assert [len(batch) for batch in batches] == [3, 3, 2] and len(stream) == 3
-    assert sorted(sum(batches, [])) == list(range(2, 10))
+    assert sorted(row for batch in batches for row in batch) == list(range(2, 10))
     assert batches == rows_of(stream)
     in_order = [batch.index.tolist() for batch in stream.batches(None)]
     assert in_order == [[2, 3, 4], [5, 6, 7], [8, 9]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -32,7 +34,7 @@ def counts(split, dataset) -> list[int]:
 @pytest.mark.parametrize("balance", ["class", "proportional"])
 def test_a_smaller_ratio_lies_inside_a_larger_one(balance):
     splits = [Random("random", ratio, balance).choose(data(), 42) for ratio in (2, 4, 6, 8, 10, 99)]
-    for smaller, larger in zip(splits, splits[1:], strict=False):
+    for smaller, larger in pairwise(splits):
         assert np.array_equal(smaller.forget, larger.forget[: len(smaller.forget)])
     for split in splits:
         whole = np.concatenate([split.forget, split.retain])

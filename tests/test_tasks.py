@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as Pillow
 
 from mubench import catalog, encoding
-from mubench.config import component
+from mubench.checking import component
 from mubench.errors import UsageError
 from mubench.modalities.image import Image
 from mubench.official import official_ids

@@ -23,8 +23,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from mubench.checking import check
 from mubench.commands import arguments
-from mubench.config import RunConfig, check
+from mubench.config import RunConfig
 from mubench.errors import RunFailed, UsageError
 from mubench.files import check_outputs, writing
 
@@ -50,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
 
 def check_all(cells: Sequence[RunConfig]) -> None:
     """What composing does not see is found before the first cell starts; UsageError for it."""
-    from mubench.config import component
+    from mubench.checking import component
     from mubench.evaluation import chosen
 
     for cell in cells:
@@ -62,6 +63,7 @@ def check_all(cells: Sequence[RunConfig]) -> None:
 
 
 def print_plan(cells: Sequence[RunConfig], multirun: bool) -> int:
+    """The resolved config of a single run, or the plan of a sweep."""
     if not multirun:
         from omegaconf import OmegaConf
 

@@ -11,7 +11,7 @@ import torch
 from tiny import ADAMW
 
 from mubench import catalog
-from mubench.config import component
+from mubench.checking import component
 from mubench.data import Columns
 from mubench.engine import Engine
 from mubench.errors import Diverged, UsageError
