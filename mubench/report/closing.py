@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from mubench.metrics import goal_of
@@ -22,10 +23,17 @@ RELATIVE = ("avg_gap", "tow", "gap_forget_accuracy", "gap_forget_loss", "js_dist
 
 def closing(record: Record, folder: Path) -> None:
     """Print a run's headline numbers, its cost and where it lies."""
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(_metrics(record))
-    console.print(_summary(record))
-    console.print(f"{folder}")
+    print_whole(_metrics(record))
+    print_whole(_summary(record))
+    print_whole(str(folder))
+
+
+def print_whole(content: Table | str) -> None:
+    """Print without cutting or folding, however narrow the terminal or absent."""
+    console = Console(highlight=False)
+    needed = Measurement.get(console, console.options.update(max_width=10_000), content).maximum
+    console.width = max(console.width, needed)
+    console.print(content)
 
 
 def _metrics(record: Record, names: Sequence[str] = HEADLINE) -> Table:

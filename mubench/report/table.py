@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from mubench.errors import UsageError, did_you_mean
 from mubench.metrics import goal_of
 from mubench.records import Record
-from mubench.report.closing import ARROWS, number
+from mubench.report.closing import ARROWS, number, print_whole
 
 COLUMNS = (
     "test_accuracy", "retain_accuracy", "forget_accuracy", "forget_loss", "mia_auc", "avg_gap", "tow",
@@ -36,7 +35,7 @@ class Cell:
             return "-"
         if len(self.values) == 1:
             return number(self.values[0])
-        return f"{number(mean(self.values))} ± {number(stdev(self.values))}"
+        return f"{number(mean(self.values))} ±{number(stdev(self.values))}"
 
     def as_json(self) -> dict[str, float | int | None]:
         """Mean, standard deviation and number of runs."""
@@ -116,17 +115,17 @@ def cells(rows: dict[str, list[Record]], columns: Sequence[str]) -> dict[str, di
 def print_tables(records: Sequence[Record], metrics: Sequence[str] | None) -> None:
     """One table for each task, model and deletion."""
     columns = _columns(records, metrics)
-    console = Console(highlight=False, soft_wrap=True)
     for (task, model, deletion, ratio), rows in group(records).items():
         deleted = deletion if ratio is None else f"{deletion} {ratio:g} %"
         table = Table(title=f"{task} · {model} · {deleted}", title_justify="left")
         table.add_column("method")
         table.add_column("n", justify="right")
         for name in columns:
-            table.add_column(f"{name} {ARROWS.get(goal_of(name) or '', '')}".strip(), justify="right")
+            title = f"{name} {ARROWS.get(goal_of(name) or '', '')}".strip().replace("_", "\n")
+            table.add_column(title, justify="right", no_wrap=True)
         for label, values in cells(rows, columns).items():
             table.add_row(label, str(len(rows[label])), *(str(cell) for cell in values.values()))
-        console.print(table)
+        print_whole(table)
 
 
 def print_json(records: Sequence[Record], metrics: Sequence[str] | None) -> None:
