@@ -76,8 +76,9 @@ def _flop_counter() -> Any:
     """Torch's counter without its guard against being compiled: that imports torch._dynamo, for seconds."""
     from torch.utils import flop_counter
 
-    mode: Any = flop_counter._FlopCounterMode
-    mode.__torch_dispatch__ = inspect.unwrap(mode.__torch_dispatch__)
+    mode: Any = getattr(flop_counter, "_FlopCounterMode", None)  # private: another torch may lack it
+    if mode is not None:
+        mode.__torch_dispatch__ = inspect.unwrap(mode.__torch_dispatch__)
     return flop_counter.FlopCounterMode(display=False)
 
 

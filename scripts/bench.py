@@ -5,14 +5,14 @@
 
 Loops: mubench's training, `transformers.Trainer` and a bare PyTorch loop do the same work (weights, data,
 batch size, steps, precision, fused AdamW, clipping, schedule), one after the other in each of several
-rounds; medians over the rounds. Runs: `mubench run` on digits as a process of its own and its parts,
+rounds; medians over the rounds. What mubench's engine does to a model by itself (memory layout) is its own
+part of the comparison. Runs: `mubench run` on digits as a process of its own and its parts,
 cold (nothing there yet) and warm (the original and the retrained model are there).
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import os
 import subprocess
@@ -155,7 +155,8 @@ LOOPS: dict[str, Loop] = {"mubench": ours, "Trainer": trainers, "bare": bare}
 
 def rate(loop: Loop, bench: Workbench) -> float:
     """Examples a second of one loop from fresh weights, the device's queue included."""
-    model = copy.deepcopy(bench.engine.place(bench.spec.start(0)))
+    model = bench.spec.start(0)
+    model = bench.engine.place(model) if loop is ours else model.to(bench.engine.device)
     synchronise(bench)
     started = time.perf_counter()
     excluded = loop(bench, model)
