@@ -3,10 +3,12 @@
     python scripts/bench.py                          loops and whole runs on the default device
     python scripts/bench.py --only loops --models vit-small@digits --steps 500
 
-Loops: mubench's training, `transformers.Trainer` and a bare PyTorch loop do the same work (weights, data,
-batch size, steps, precision, fused AdamW, clipping, schedule), one after the other in each of several
-rounds; medians over the rounds. What mubench's engine does to a model by itself (memory layout) is its own
-part of the comparison. Runs: `mubench run` on digits as a process of its own and its parts,
+Loops: mubench's training, `transformers.Trainer` and a bare PyTorch loop do the same work (weights, stored
+uint8 images to normalise, batch size, steps, precision, fused AdamW, clipping, schedule), one after the other
+in each of several rounds; medians over the rounds. What mubench's engine does to a model by itself (memory
+layout) is its own part of the comparison.
+
+Runs: `mubench run` on digits as a process of its own and its parts,
 cold (nothing there yet) and warm (the original and the retrained model are there).
 """
 
@@ -56,28 +58,25 @@ class Labelled(nn.Module):
 
 
 class Examples(torch.utils.data.Dataset[dict[str, Tensor]]):
-    """Training rows as the dicts that Trainer reads, in tensors on the host and already prepared.
+    """Training rows as the dicts that Trainer reads, each normalised when asked for, as its users do it."""
 
-    That spares Trainer the preparation of every batch, which mubench's time includes.
-    """
-
-    def __init__(self, pixels: Tensor, labels: Tensor) -> None:
-        self.pixels, self.labels = pixels.cpu(), labels.cpu()
+    def __init__(self, bench: Workbench) -> None:
+        columns = bench.data["train"]
+        self.pixels, self.labels = columns.inputs["pixel_values"], columns.targets
+        self.normalise = normaliser(bench, torch.device("cpu"))
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, row: int) -> dict[str, Tensor]:
-        return {"pixel_values": self.pixels[row], "labels": self.labels[row]}
+        return {"pixel_values": self.normalise(self.pixels[row]), "labels": self.labels[row]}
 
 
-def prepared(bench: Workbench) -> tuple[Tensor, Tensor]:
-    """All training rows as float pixels on the device, and their labels; mubench makes them by batch."""
-    rows = bench.rows("train")
-    batch = bench.modality.prepare(
-        bench.columns["train"].take(rows, bench.engine.device), bench.spec.input, None
-    )
-    return batch.inputs["pixel_values"].contiguous(), batch.targets
+def normaliser(bench: Workbench, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """From stored uint8 pixels (..., C, H, W) to what the model takes."""
+    mean, std = (torch.tensor(v, device=device).view(-1, 1, 1) for v in
+                 (bench.spec.input.mean, bench.spec.input.std))  # fmt: skip
+    return lambda pixels: (pixels.float() / 255 - mean) / std
 
 
 def synchronise(bench: Workbench) -> None:
@@ -104,7 +103,7 @@ def trainers(bench: Workbench, model: nn.Module) -> float:
             self.began = time.perf_counter()
 
     clock, started = Clock(), time.perf_counter()
-    examples = Examples(*prepared(bench))
+    examples = Examples(bench)
     with tempfile.TemporaryDirectory() as folder:
         arguments = trainer_arguments(bench, folder)
         trainer = Trainer(Labelled(model), arguments, train_dataset=examples, callbacks=[clock])
@@ -129,9 +128,11 @@ def trainer_arguments(bench: Workbench, folder: str) -> Any:
 
 
 def bare(bench: Workbench, model: nn.Module) -> float:
-    """Seconds that a plain loop took to prepare, which do not count: its pixels are floats already."""
+    """Seconds that a plain loop took to set up, which do not count."""
     started = time.perf_counter()
-    recipe, (pixels, labels) = bench.config.settings.training, prepared(bench)
+    recipe, columns = bench.config.settings.training, bench.data["train"].to(bench.engine.device)
+    pixels, labels = columns.inputs["pixel_values"], columns.targets
+    normalise = normaliser(bench, bench.engine.device)
     labelled, total = Labelled(model).train(), recipe.epochs * -(-len(labels) // recipe.batch_size)
     weights = list(model.parameters())
     optimizer = torch.optim.AdamW(weights, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
@@ -141,7 +142,7 @@ def bare(bench: Workbench, model: nn.Module) -> float:
     for _ in range(recipe.epochs):
         for rows in torch.randperm(len(labels)).to(labels.device).split(recipe.batch_size):
             with bench.engine.autocast():
-                loss = labelled(pixels[rows], labels[rows])["loss"]
+                loss = labelled(normalise(pixels[rows]), labels[rows])["loss"]
             loss.backward()
             nn.utils.clip_grad_norm_(weights, recipe.clip or float("inf"))
             optimizer.step()
@@ -239,7 +240,7 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> N
         table.add_column(column, justify="right" if place else "left")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(width=100).print(table)
 
 
 def main() -> None:
