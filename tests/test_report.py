@@ -69,7 +69,7 @@ def test_other_ratios_are_other_tables(capsys):
     whole = record("salun", key={**record("salun").key, "deletion": "class", "ratio": None})
     print_tables([record("salun"), wide, whole], None)
     titles = [line.strip() for line in capsys.readouterr().out.splitlines() if "·" in line]
-    assert titles == ["digits · m · class", "digits · m · random 10 %", "digits · m · random 5 %"]
+    assert titles == ["digits · m · class", "digits · m · random 5 %", "digits · m · random 10 %"]
 
 
 def test_columns_can_be_chosen_and_a_wrong_one_is_named(capsys):

@@ -63,7 +63,13 @@ def group(records: Iterable[Record]) -> dict[tuple[Any, ...], dict[str, list[Rec
         key = record.key
         place = (key["task"], key["model"], key["deletion"], key["ratio"])
         tables[place][key["method"]].append(record)
-    return {place: _variants(rows) for place, rows in sorted(tables.items(), key=lambda t: str(t[0]))}
+    return {place: _variants(rows) for place, rows in sorted(tables.items(), key=lambda t: _order(t[0]))}
+
+
+def _order(place: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Ratios by size, deletions without one first."""
+    *names, ratio = place
+    return (*names, -1.0 if ratio is None else ratio)
 
 
 def _variants(rows: dict[str, list[Record]]) -> dict[str, list[Record]]:
