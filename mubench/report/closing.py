@@ -13,6 +13,7 @@ from mubench.metrics import goal_of
 from mubench.records import Record
 
 ARROWS = {"higher": "↑", "lower": "↓", "match": "≈"}
+LEGEND = "↑ more is better, ↓ less, ≈ as the retrained model; to goal: unlearned - retrained (else original)"
 # The rows of the closing table; everything else is in the record (mubench show run DIR).
 HEADLINE = (
     "test_accuracy", "retain_accuracy", "forget_accuracy", "forget_loss", "mia_auc",
@@ -24,6 +25,7 @@ RELATIVE = ("avg_gap", "tow", "gap_forget_accuracy", "gap_forget_loss", "js_dist
 def closing(record: Record, folder: Path) -> None:
     """Print a run's headline numbers, its cost and where it lies."""
     print_whole(_metrics(record))
+    print_whole(LEGEND)
     print_whole(_summary(record))
     print_whole(str(folder))
 
