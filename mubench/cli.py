@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from mubench.errors import RunFailed, UsageError, did_you_mean
+from mubench.errors import RunFailed, UsageError, did_you_mean, unexpected
 
 VERBS = {
     "run": "one run, or a sweep: mubench run method=salun deletion.ratio=2,6,10 -m",
@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        return _complain(unexpected(error), 1)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -76,7 +78,7 @@ def _complain(error: Exception, status: int) -> int:
     if os.environ.get("MUBENCH_DEBUG"):
         import traceback
 
-        traceback.print_exc()
+        traceback.print_exception(error)
     print(f"mubench: {error}", file=sys.stderr)
     return status
 

@@ -18,6 +18,13 @@ class Diverged(RunFailed):
     """A loss or a weight became NaN or infinite; the message names the step."""
 
 
+def unexpected(error: Exception) -> RunFailed:
+    """A fault of ours as one sentence; the cause stays attached."""
+    failure = RunFailed(f"unexpected {type(error).__name__}: {error} (MUBENCH_DEBUG=1 shows where)")
+    failure.__cause__ = error
+    return failure
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name closest to a mistyped one, or None where nothing is close."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
@@ -18,9 +18,8 @@ from torch import nn
 from mubench.data import Dataset
 from mubench.errors import UsageError
 from mubench.files import write_atomically
+from mubench.hub import reaching
 from mubench.modalities.base import Modality
-
-_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError)
 
 
 @contextmanager
@@ -111,15 +110,8 @@ def from_config(
     return model
 
 
-@contextmanager
-def _loading(checkpoint: str) -> Iterator[None]:
-    try:
-        yield
-    except _UNREADABLE as error:
-        raise UsageError(
-            f"cannot load model '{checkpoint}' from the hub or a folder (offline?). "
-            f"Download it elsewhere and pass model.checkpoint=PATH."
-        ) from error
+def _loading(checkpoint: str) -> AbstractContextManager[None]:
+    return reaching(f"model '{checkpoint}' from the hub or a folder", "and pass model.checkpoint=PATH")
 
 
 def save(model: nn.Module, path: Path) -> None:

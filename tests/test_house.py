@@ -16,7 +16,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 # one folder may.
 FLOORS = [
     ["errors", "fingerprint"],
-    ["files", "schema", "catalog", "environment", "official"],
+    ["files", "schema", "hub", "catalog", "environment", "official"],
     ["config"],
     ["progress", "records", "metrics.base", "data", "divergence", "checking"],
     ["modalities", "tasks", "deletion", "networks", "plan", "metrics"],

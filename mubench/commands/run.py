@@ -26,7 +26,7 @@ from typing import Any
 from mubench.checking import check
 from mubench.commands import arguments
 from mubench.config import RunConfig
-from mubench.errors import RunFailed, UsageError
+from mubench.errors import RunFailed, UsageError, unexpected
 from mubench.files import check_outputs, writing
 
 Outcome = tuple[RunConfig, UsageError | RunFailed | None]  # the error, None where all went well
@@ -94,10 +94,11 @@ def launch(planner: Any, words: Sequence[str], multirun: bool) -> list[Outcome]:
         try:
             closing(run(config, Reporter()), config.run_dir)
             outcomes.append((config, None))
-        except (UsageError, RunFailed) as error:
-            outcomes.append((config, error))
+        except Exception as error:  # whatever it is, the other cells go on
+            failure = error if isinstance(error, UsageError | RunFailed) else unexpected(error)
+            outcomes.append((config, failure))
             if multirun:
-                print(f"mubench: {error}", file=sys.stderr)
+                print(f"mubench: {failure}", file=sys.stderr)
 
     overrides = [*search_path(planner.dirs), *planner.overrides(words)]
     sys.argv = ["mubench", *overrides, *(["--multirun"] if multirun else [])]

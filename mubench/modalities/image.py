@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mubench import divergence
 from mubench.data import Batch
 from mubench.errors import UsageError
+from mubench.hub import reaching
 from mubench.modalities.augment import AUGMENTATIONS
 from mubench.modalities.base import Modality
 from mubench.schema import one_of
@@ -102,13 +103,8 @@ def processor(checkpoint: str) -> InputSpec:
     """The resolution and normalisation that a checkpoint was trained with."""
     from transformers.image_processing_base import ImageProcessingMixin
 
-    try:
+    with reaching(f"model '{checkpoint}' from the hub or a folder", "and pass model.checkpoint=PATH"):
         found, _ = ImageProcessingMixin.get_image_processor_dict(checkpoint)
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"cannot load model '{checkpoint}' from the hub or a folder (offline?). "
-            f"Download it elsewhere and pass model.checkpoint=PATH."
-        ) from error
     crop = found["crop_size"] if found.get("do_center_crop") else found.get("size", 224)
     side = crop if isinstance(crop, int) else crop.get("height") or crop.get("shortest_edge")
     half = [0.5, 0.5, 0.5]

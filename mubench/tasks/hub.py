@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 
 from mubench.errors import UsageError
+from mubench.hub import reaching
 from mubench.tasks.base import Raw, RawSplit, Task
-
-# What the libraries raise when the hub cannot be reached or has no such data.
-_UNREACHABLE = (OSError, ConnectionError, ValueError, RuntimeError)
 
 
 @dataclass
@@ -53,14 +51,9 @@ class HubClassification(Task):
     def _download(self, split: str) -> Any:
         import datasets
 
-        try:
+        other = f", or try task={self.alternative}" if self.alternative else ""
+        with reaching(f"'{self.repository}' from the hub", f"and pass task.source=PATH{other}"):
             return datasets.load_dataset(self.repository, self.config, split=split, revision=self.revision)
-        except _UNREACHABLE as error:
-            other = f", or try task={self.alternative}" if self.alternative else ""
-            raise UsageError(
-                f"cannot load '{self.repository}' from the hub (offline?). Download it elsewhere "
-                f"and pass task.source=PATH{other}."
-            ) from error
 
     def _classes(self, table: Any) -> tuple[str, ...]:
         self._need(table, self.label_field)
