@@ -102,6 +102,11 @@ class Engine:
             model.compile()
         return model
 
+    def synchronise(self) -> None:
+        """Wait until the device has done what it was told: clocks are read after that."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
     def reside(self, columns: Columns) -> Columns:
         """The columns where batches are cut from: on the device if they fit, else pinned on the host."""
         if self.settings.residency == "device" or (

@@ -110,8 +110,10 @@ def _unlearn(bench: Workbench, method: Method, start: Artifact) -> tuple[Run, di
     run.hooks = method.hooks(run)
     memory, started = PeakMemory(bench.engine.device), time.perf_counter()
     method.prepare(run)
+    bench.engine.synchronise()
     prepared = time.perf_counter() - started
     method.unlearn(run)
+    bench.engine.synchronise()
     seconds = time.perf_counter() - started + run.effort.earlier_seconds
     cost = artifacts.cost_of(run.effort) | {"unlearn_seconds": seconds, "prepare_seconds": prepared}
     del cost["seconds"]

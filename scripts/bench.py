@@ -79,12 +79,6 @@ def normaliser(bench: Workbench, device: torch.device) -> Callable[[Tensor], Ten
     return lambda pixels: (pixels.float() / 255 - mean) / std
 
 
-def synchronise(bench: Workbench) -> None:
-    """Wait until the device has done what it was told."""
-    if bench.engine.device.type == "cuda":
-        torch.cuda.synchronize(bench.engine.device)
-
-
 def ours(bench: Workbench, model: nn.Module) -> float:
     """Seconds of mubench's loop, from the stored uint8 columns on."""
     with tempfile.TemporaryDirectory() as folder:
@@ -137,7 +131,7 @@ def bare(bench: Workbench, model: nn.Module) -> float:
     weights = list(model.parameters())
     optimizer = torch.optim.AdamW(weights, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step, total, recipe))
-    synchronise(bench)
+    bench.engine.synchronise()
     excluded = time.perf_counter() - started
     for _ in range(recipe.epochs):
         for rows in torch.randperm(len(labels)).to(labels.device).split(recipe.batch_size):
@@ -158,10 +152,10 @@ def rate(loop: Loop, bench: Workbench) -> float:
     """Examples a second of one loop from fresh weights, the device's queue included."""
     model = bench.spec.start(0)
     model = bench.engine.place(model) if loop is ours else model.to(bench.engine.device)
-    synchronise(bench)
+    bench.engine.synchronise()
     started = time.perf_counter()
     excluded = loop(bench, model)
-    synchronise(bench)
+    bench.engine.synchronise()
     seconds = time.perf_counter() - started - excluded
     return bench.config.settings.training.epochs * len(bench.rows("train")) / seconds
 

@@ -11,28 +11,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from mubench.commands import arguments
-from mubench.commands.run import FLAGS, check_all, print_plan
+from mubench.commands.run import planned, print_plan
 from mubench.config import RunConfig
 from mubench.errors import RunFailed, UsageError
 
 
 def main(argv: Sequence[str]) -> int:
     """Each shared model once, whatever the number of cells that need it; 1 if one could not be trained."""
-    typed = arguments.read(argv, FLAGS)
-    from mubench.plan import Planner
-
-    planner = Planner(typed.dirs)
-    multirun = "multirun" in typed.flags or planner.is_sweep(typed.words)
-    cells = planner.cells(typed.words, multirun)
-    check_all(cells)
-    if "dry-run" in typed.flags:
-        return print_plan(cells, multirun=True)
-    if not multirun:
-        _prepare(cells[0], set())
+    command = planned(argv)
+    if command.dry:
+        return print_plan(command.cells, multirun=True)
+    if not command.multirun:
+        _prepare(command.cells[0], set())
         return 0
     done: set[str] = set()
-    return max([_attempt(cell, done) for cell in cells])
+    return max([_attempt(cell, done) for cell in command.cells])
 
 
 def _attempt(cell: RunConfig, done: set[str]) -> int:

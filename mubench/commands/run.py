@@ -21,7 +21,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from mubench.checking import check
 from mubench.commands import arguments
@@ -29,24 +30,44 @@ from mubench.config import RunConfig
 from mubench.errors import RunFailed, UsageError, unexpected
 from mubench.files import check_outputs, writing
 
+if TYPE_CHECKING:  # Hydra takes a third of a second: not for --help
+    from mubench.plan import Planner
+
 Outcome = tuple[RunConfig, UsageError | RunFailed | None]  # the error, None where all went well
 FLAGS = {"-m": "multirun", "--multirun": "multirun", "--dry-run": "dry-run"}
 
 
+@dataclass(frozen=True)
+class Command:
+    """What was typed, planned and checked."""
+
+    planner: Planner
+    words: list[str]
+    cells: list[RunConfig]
+    multirun: bool
+    dry: bool
+
+
 def main(argv: Sequence[str]) -> int:
     """Check everything, then launch; 1 if a run failed."""
-    typed = arguments.read(argv, FLAGS)
+    command = planned(argv)
+    if command.dry:
+        return print_plan(command.cells, command.multirun)
+    with writing(command.cells[0].out):
+        outcomes = launch(command.planner, command.words, command.multirun)
+    return conclude(outcomes, command.multirun)
+
+
+def planned(argv: Sequence[str]) -> Command:
+    """The runs that a command line asks for; UsageError for whatever is wrong with it."""
     from mubench.plan import Planner
 
+    typed = arguments.read(argv, FLAGS)
     planner = Planner(typed.dirs)
     multirun = "multirun" in typed.flags or planner.is_sweep(typed.words)
     cells = planner.cells(typed.words, multirun)
     check_all(cells)
-    if "dry-run" in typed.flags:
-        return print_plan(cells, multirun)
-    with writing(cells[0].out):
-        outcomes = launch(planner, typed.words, multirun)
-    return conclude(outcomes, multirun)
+    return Command(planner, typed.words, cells, multirun, "dry-run" in typed.flags)
 
 
 def check_all(cells: Sequence[RunConfig]) -> None:
@@ -75,7 +96,7 @@ def print_plan(cells: Sequence[RunConfig], multirun: bool) -> int:
     return 0
 
 
-def launch(planner: Any, words: Sequence[str], multirun: bool) -> list[Outcome]:
+def launch(planner: Planner, words: Sequence[str], multirun: bool) -> list[Outcome]:
     """Let Hydra compose and launch each cell; what became of each, in order."""
     import hydra
 

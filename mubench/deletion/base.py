@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ def check_ratio(ratio: float) -> None:
 
 
 @dataclass
-class Deletion:
+class Deletion(ABC):
     """A strategy: `rows` says which training rows go."""
 
     name: str = ""
@@ -36,9 +37,9 @@ class Deletion:
         share = 100 * len(rows) / len(train)
         return ForgetSplit(rows, retain, self.name, share, sha256_of(train.ids[rows]))
 
+    @abstractmethod
     def rows(self, data: Dataset, rng: np.random.Generator) -> np.ndarray:
         """Rows (n_f,) int64 of the training columns to forget."""
-        raise NotImplementedError
 
 
 def rows_of_ids(train: Columns, ids: np.ndarray, what: str) -> np.ndarray:

@@ -34,7 +34,7 @@ class Method:
 
     def loss(self, run: Run, batch: object) -> Tensor:
         """The scalar to descend on one batch of `stream`: a Batch, or a Paired for "paired"."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has neither a loss nor an unlearn")
 
     def after_backward(self, run: Run) -> None:
         """Change the gradients, before they are clipped."""

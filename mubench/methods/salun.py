@@ -49,7 +49,9 @@ def saliency_mask(gradients: dict[str, Tensor], ratio: float) -> dict[str, Tenso
     """
     flat = torch.cat([g.abs().flatten() for g in gradients.values()])
     count = max(1, round(ratio * len(flat)))
-    threshold = flat.kthvalue(len(flat) - count + 1).values
+    # On a GPU the k-th value is no deterministic operation to torch, since its index is not.
+    ranked = flat.cpu() if torch.are_deterministic_algorithms_enabled() else flat
+    threshold = ranked.kthvalue(len(flat) - count + 1).values.to(flat.device)
     chosen = flat > threshold
     ties = (flat == threshold).nonzero().flatten()
     chosen[ties[: count - int(chosen.sum())]] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class Raw:
 
 
 @dataclass
-class Task:
+class Task(ABC):
     """Settings that every task has."""
 
     name: str = ""
@@ -46,9 +47,9 @@ class Task:
         if self.source is not None and not Path(self.source).exists():
             raise UsageError(f"task.source={self.source}: there is no such file or folder")
 
+    @abstractmethod
     def load(self) -> Raw:
         """The raw splits; UsageError with one sentence where the data is missing or malformed."""
-        raise NotImplementedError
 
     def identity(self) -> str:
         """A text that changes when the data may have: what names the cache and enters fingerprints.
@@ -57,6 +58,6 @@ class Task:
         """
         return self.upstream() if self.source is None else f"local {folder_hash(self.source)}"
 
+    @abstractmethod
     def upstream(self) -> str:
         """What stands for the data when no local folder is given, such as a pinned revision."""
-        raise NotImplementedError
