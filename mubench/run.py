@@ -64,7 +64,6 @@ class Run:
     effort: Effort = field(default_factory=Effort)
 
     def __post_init__(self) -> None:
-        self.generator = torch.Generator().manual_seed(self.seed)
         self._fits = 0
         self._tables: dict[nn.Module, Remembered] = {}
         self._labels: tuple[int, Tensor] | None = None  # the round they were drawn in, all rows

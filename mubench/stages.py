@@ -31,12 +31,12 @@ def work(bench: Workbench, method: Method, record: Record) -> None:
     start = retrained if method.starts_from == "retrained" and retrained else original
     run, cost = _unlearn(bench, method, start)
     started = time.perf_counter()
+    metrics = evaluation.chosen(config.settings.evaluation.metrics)
     evidence = _evidence(bench, run, original, retrained)
+    if any("incompetent" in metric.needs for metric in metrics):
+        evidence["incompetent"] = evaluation.incompetent(bench)
     record.metrics, record.reasons = evaluation.score(
-        evidence,
-        evaluation.chosen(config.settings.evaluation.metrics),
-        method.ascends,
-        config.settings.seed.eval,
+        evidence, metrics, method.ascends, config.settings.seed.eval
     )
     cost["evaluate_seconds"] = time.perf_counter() - started
     record.cost = _with_reference(cost, method, original, retrained)
@@ -126,7 +126,6 @@ def _evidence(
     found = {
         "original": evaluation.splits_of(bench, original),
         "unlearned": evaluation.predict(bench, run.model, ["test", "validation", "forget", "retain"]),
-        "incompetent": evaluation.incompetent(bench),
     }
     if retrained is not None:
         found["retrained"] = evaluation.splits_of(bench, retrained)
