@@ -13,6 +13,7 @@ from mubench.artifacts import Artifact
 from mubench.errors import UsageError, did_you_mean
 from mubench.metrics import METRICS, Metric
 from mubench.metrics.base import Outputs, Splits, Unavailable, View
+from mubench.models import reference_seed
 from mubench.workbench import Workbench
 
 Values = dict[str, float | None]
@@ -66,7 +67,8 @@ def predict(bench: Workbench, model: nn.Module, names: Iterable[str]) -> Splits:
 
 def incompetent(bench: Workbench) -> Splits:
     """Predictions on D_f of the same architecture freshly initialised: the reference of `zrf`."""
-    model = bench.engine.place(bench.spec.fresh(bench.config.settings.seed.eval))
+    seed = reference_seed(bench.config.settings.seed.eval)
+    model = bench.engine.place(bench.spec.fresh(seed))
     return predict(bench, model, ["forget"])
 
 

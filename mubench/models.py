@@ -22,6 +22,16 @@ from mubench.hub import reaching
 from mubench.modalities.base import Modality
 
 
+def teacher_seed(seed: int) -> int:
+    """The seed of an incompetent teacher: with equal seeds it must not be the original's start."""
+    return seed + 1_000_003
+
+
+def reference_seed(seed: int) -> int:
+    """The seed of the network that `zrf` compares with: neither the original's start nor a teacher."""
+    return seed + 2_000_003
+
+
 @contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Torch's global generators set to a seed inside, as they were outside."""

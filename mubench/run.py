@@ -16,7 +16,7 @@ from mubench.data import Batch, Columns, Paired, PairedStream, Stream
 from mubench.engine import Engine
 from mubench.errors import UsageError
 from mubench.modalities.base import Modality
-from mubench.models import ModelSpec
+from mubench.models import ModelSpec, teacher_seed
 from mubench.progress import Reporter
 from mubench.schema import Recipe
 from mubench.training import Batches, Effort, Fit, Hooks, Loss, Pass
@@ -108,7 +108,7 @@ class Run:
 
     def fresh_model(self) -> nn.Module:
         """The same architecture, every parameter freshly initialised: frozen, in evaluation mode."""
-        model = self.engine.place(self.spec.fresh(self.seed))
+        model = self.engine.place(self.spec.fresh(teacher_seed(self.seed)))
         return model.requires_grad_(False).eval()
 
     def logits(self, batch: Batch, model: nn.Module | None = None) -> Tensor:

@@ -16,7 +16,7 @@ from mubench.data import Columns
 from mubench.engine import Engine
 from mubench.errors import Diverged, UsageError
 from mubench.modalities.image import Image, InputSpec
-from mubench.models import ModelSpec
+from mubench.models import ModelSpec, reference_seed
 from mubench.plan import Planner
 from mubench.progress import Reporter
 from mubench.run import Run
@@ -201,3 +201,12 @@ def test_an_interrupted_method_goes_on_to_the_same_bits(name, tmp_path):
     again.unlearn(resumed)
     result = torch.nn.utils.parameters_to_vector(resumed.model.parameters()).detach()
     assert torch.equal(whole, result)
+
+
+def test_under_equal_seeds_start_teacher_and_reference_are_three_networks():
+    """The incompetent teacher is not the original's start, and zrf's reference is neither of them."""
+    run = make_run(build("bad_teaching"), seed=42)
+    networks = [run.spec.start(42), run.fresh_model(), run.spec.fresh(reference_seed(42))]
+    first, second, third = (torch.cat([p.flatten() for p in n.parameters()]) for n in networks)
+    assert not torch.equal(first, second)
+    assert not torch.equal(second, third) and not torch.equal(first, third)
