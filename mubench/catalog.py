@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mubench.errors import UsageError, did_you_mean
 
-GROUPS = ("task", "modality", "model", "method", "deletion", "optimizer", "sweep")
+GROUPS = ("task", "modality", "model", "method", "deletion", "adapter", "optimizer", "sweep")
 
 
 @cache

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from mubench.schema import Settings
 
 # Raised when a change of the code changes results, so that old records are not taken for new ones.
-NUMERICS = 2
+NUMERICS = 3
 # What cannot change the numbers: where things lie, how they are watched, which machine does the work.
 _IRRELEVANT = (
     "out", "force", "save_model", "task.source", "trainer.device", "trainer.threads",
@@ -78,7 +78,7 @@ class RunConfig:
             "method": at["method"]["name"],
             "deletion": at["deletion"]["name"],
             "ratio": at["deletion"].get("ratio"),
-            "adapter": "none",
+            "adapter": at["adapter"]["name"],
             "curriculum": "none",
             "optimizer": at["unlearning"]["optimizer"]["name"],
             "seed": dict(at["seed"]),

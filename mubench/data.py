@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """B examples: model inputs (B, ...), targets (B,) or (B, T) with -100, rows in the training set."""
+    """B examples: model inputs (B, ...), targets (B, ...) as `Columns` has them, rows in the training set."""
 
     inputs: dict[str, Tensor]
     targets: Tensor
@@ -37,6 +37,15 @@ class Paired:
         """Both in one batch, forget rows first, so that one forward serves both."""
         return concatenate(self.forget, self.retain)
 
+    def parted(self, joined: Batch) -> Paired:
+        """Rows of a joined batch side by side again."""
+        count = len(self.forget)
+        halves = (slice(None, count), slice(count, None))
+        return Paired(*(
+            Batch({k: v[rows] for k, v in joined.inputs.items()}, joined.targets[rows], joined.index[rows])
+            for rows in halves
+        ))  # fmt: skip
+
     def split(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Values of the joined batch's rows as D_f's (B, ...) and D_r's (B, ...)."""
         return rows[: len(self.forget)], rows[len(self.forget) :]
@@ -54,14 +63,26 @@ def concatenate(first: Batch, second: Batch) -> Batch:
 
 @dataclass(frozen=True)
 class Columns:
-    """A split of N examples as tensors, in storage types (uint8 images); `ids` are dataset rows."""
+    """A split of N examples as tensors, in storage types (uint8 images); `ids` are dataset rows.
+
+    `targets` are what a model is to give: classes (N,), tokens (N, T) padded with -100, latents
+    (N, C, H, W). Where they are no classes, `classes` may still name one for each row (strata of a
+    deletion); `groups` names the speaker, author or person that a row belongs to.
+    """
 
     inputs: dict[str, Tensor]
     targets: Tensor
     ids: np.ndarray
+    classes: np.ndarray | None = None  # (N,) int64
+    groups: np.ndarray | None = None  # (N,) int64
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The class of each row, (N,) int64."""
+        return self.targets.cpu().numpy() if self.classes is None else self.classes
 
     @property
     def bytes(self) -> int:
@@ -89,18 +110,20 @@ class Columns:
         """A copy of some rows, in the order given."""
         at = torch.from_numpy(np.asarray(rows, dtype=np.int64))
         inputs = {k: v.index_select(0, at) for k, v in self.inputs.items()}
-        return Columns(inputs, self.targets.index_select(0, at), self.ids[rows])
+        classes, groups = (None if c is None else c[rows] for c in (self.classes, self.groups))
+        return Columns(inputs, self.targets.index_select(0, at), self.ids[rows], classes, groups)
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A task's splits as columns, and what is known of its data."""
 
-    splits: Mapping[str, Columns]  # train (without validation), validation, test
+    splits: Mapping[str, Columns]  # train (without validation), validation, test, and what else a task has
     classes: tuple[str, ...]
     labels: np.ndarray  # (N,) of all training rows in the data's order, validation not split off
     official: str | None  # key of MU-Bench's list for this data
-    facts: Mapping[str, Any]  # identity of the data, channel statistics, sizes
+    facts: Mapping[str, Any]  # identity of the data, its encoder's folder, channel statistics, sizes
+    groups: tuple[str, ...] = ()  # names of what `Columns.groups` numbers
 
     def __getitem__(self, split: str) -> Columns:
         return self.splits[split]

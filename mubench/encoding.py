@@ -1,62 +1,66 @@
-"""A task's splits as columns: loaded and encoded once, cached, validation split off."""
+"""A task's splits as columns: loaded and encoded once, validation split off, cached."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from functools import lru_cache, partial
+import shutil
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 
-from mubench import official
-from mubench.data import Columns, Dataset
+from mubench import official, storage
+from mubench.data import Dataset
 from mubench.errors import UsageError
-from mubench.files import Corrupt, clear_leftovers, locked, seal, unseal, write_atomically, writing
-from mubench.modalities.base import Modality
+from mubench.files import Corrupt, locked, seal, unseal, writing
+from mubench.modalities.base import BrokenRow, Modality
 from mubench.progress import Reporter
-from mubench.tasks.base import Raw, Task
+from mubench.tasks.base import Raw, RawSplit, Task
 
-VERSION = 1  # of the encoding: raise it when the same raw data would give other columns
+VERSION = 2  # of the encoding: raise it when the same raw data would give other columns
+ENCODER = "encoder"  # folder beside the columns: what encoding and decoding need, such as a tokenizer
 
 
-def load(task: Task, modality: Modality, out: Path, reporter: Reporter) -> Dataset:
+def load(task: Task, modality: Modality, model: Mapping[str, Any], out: Path, reporter: Reporter) -> Dataset:
     """The encoded splits of a task, from this process's memory, the cache below `out`, or the source."""
-    identity = json.dumps([VERSION, task.name, task.identity(), modality.name], sort_keys=True)
-    name = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    decides = [VERSION, task.name, task.identity(), task.validation, task.seed, task.official]
+    text = json.dumps([*decides, modality.encoder(model)], sort_keys=True)
+    name = hashlib.sha256(text.encode()).hexdigest()[:12]
     folder = out / "cache" / task.name / name
     try:
-        columns, facts = _remembered(folder)
+        data = _remembered(folder)
     except Corrupt as error:
         if (folder / "record.json").is_file():
             reporter.warn(f"{error}; encoding the data again")
-        columns, facts = _encode_once(task, modality, folder, reporter)
-    return _split(task, columns, {**facts, "identity": task.identity()})
+        data = _encode_once(task, modality, model, folder, reporter)
+    facts = {**data.facts, "identity": task.identity(), "encoder": str(folder / ENCODER)}
+    return Dataset(data.splits, data.classes, data.labels, task.official, facts, data.groups)
 
 
 @lru_cache(maxsize=4)
-def _remembered(folder: Path) -> tuple[dict[str, Columns], dict[str, Any]]:
+def _remembered(folder: Path) -> Dataset:
     """The cached columns, checked once and kept for the next run of a sweep in this process."""
-    content = unseal(folder, ["splits", "facts"])
+    content = unseal(folder, ["splits", "classes", "groups", "facts"])
     if content is None:
         raise Corrupt(f"{folder} holds no encoded data")
-    columns = {}
-    for name in content["splits"]:
-        tensors = load_file(folder / f"{name}.safetensors")
-        targets = tensors.pop("targets")
-        columns[name] = Columns(tensors, targets, np.arange(len(targets)))
-    return columns, content["facts"]
+    splits = {name: storage.read(folder, name) for name in content["splits"]}
+    labels = np.load(folder / "labels.npy")
+    return Dataset(
+        splits, tuple(content["classes"]), labels, None, content["facts"], tuple(content["groups"])
+    )
 
 
 def _encode_once(
-    task: Task, modality: Modality, folder: Path, reporter: Reporter
-) -> tuple[dict[str, Columns], dict[str, Any]]:
+    task: Task, modality: Modality, model: Mapping[str, Any], folder: Path, reporter: Reporter
+) -> Dataset:
     """Encode under a lock, so that two processes that need the same data do it once.
 
-    Loading comes before, so that data that cannot be had leaves nothing behind.
+    Loading comes before, so that data that cannot be had leaves nothing behind; the folder appears
+    whole, when all is written.
     """
     raw = task.load()
 
@@ -68,47 +72,85 @@ def _encode_once(
             return _remembered(folder)
         except Corrupt:
             reporter.say(f"Encoding {task.name}")
-            clear_leftovers(folder)
-            _write(encode(raw, modality), folder)
+            unfinished = folder.with_suffix(".unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            (unfinished / ENCODER).mkdir(parents=True)
+            try:
+                _write(task, raw, modality, model, unfinished)
+                shutil.rmtree(folder, ignore_errors=True)
+                unfinished.rename(folder)
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
             return _remembered(folder)
 
 
-def encode(raw: Raw, modality: Modality) -> tuple[dict[str, Columns], dict[str, Any]]:
-    """Raw splits as columns, with the classes and the training split's statistics as facts."""
-    columns = {}
+def _write(task: Task, raw: Raw, modality: Modality, model: Mapping[str, Any], folder: Path) -> None:
+    """All splits, the encoder, and the record that seals them."""
     for name, split in raw.splits.items():
-        if not len(split.targets):
-            raise UsageError(f"the {name} split is empty")
-        inputs = modality.encode(split.examples)
-        columns[name] = Columns(inputs, torch.from_numpy(split.targets), np.arange(len(split.targets)))
-    train = columns["train"].inputs
-    facts = {
-        "classes": list(raw.classes), **modality.facts(train)
-    }  # fmt: skip
-    return columns, facts
+        if not len(split.labels):
+            raise UsageError(f"{task.name}: the {name} split is empty")
+    train = raw.splits["train"]
+    modality.learn({name: train.fields[name] for name in modality.fields}, model, folder / ENCODER)
+    names = ["labels.npy"]
+    np.save(folder / "labels.npy", train.labels)
+    for name, parts in _parts(task, raw).items():
+        names += encode(task, name, raw.splits[name], parts, modality, folder)
+    splits = sorted({name.split(".")[0] for name in names} - {"labels"})
+    names += [str(p.relative_to(folder)) for p in (folder / ENCODER).rglob("*") if p.is_file()]
+    facts = modality.facts(storage.read(folder, "train").inputs, folder / ENCODER)
+    content = {"splits": splits, "classes": list(raw.classes), "groups": list(raw.groups), "facts": facts}
+    seal(folder, names, content)
 
 
-def _write(encoded: tuple[dict[str, Columns], dict[str, Any]], folder: Path) -> None:
-    columns, facts = encoded
-    for name, split in columns.items():
-        tensors = {**split.inputs, "targets": split.targets}
-        write_atomically(folder / f"{name}.safetensors", partial(save_file, tensors))
-    names = [f"{name}.safetensors" for name in columns]
-    seal(folder, names, {"splits": list(columns), "facts": facts})
-
-
-def _split(task: Task, columns: dict[str, Columns], facts: dict[str, Any]) -> Dataset:
-    """Split validation off the training rows, sparing rows of the task's official forget list."""
-    splits = dict(columns)
-    labels = columns["train"].targets.numpy()
-    if "validation" not in columns:
-        held_out = validation_rows(task, labels)
-        kept = np.setdiff1d(np.arange(len(labels)), held_out)
-        splits |= {"train": columns["train"].subset(kept)}
+def _parts(task: Task, raw: Raw) -> dict[str, dict[str, np.ndarray]]:
+    """{raw split: {split: its rows}}: validation is cut out of the training rows if there is none."""
+    parts = {name: {name: np.arange(len(split.labels))} for name, split in raw.splits.items()}
+    if "validation" not in raw.splits:
+        held_out = validation_rows(task, raw.splits["train"].labels)
         if len(held_out):
-            splits |= {"validation": columns["train"].subset(held_out)}
-    rest = {name: value for name, value in facts.items() if name != "classes"}
-    return Dataset(splits, tuple(facts["classes"]), labels, task.official, rest)
+            parts["train"] = {
+                "train": np.setdiff1d(parts["train"]["train"], held_out),
+                "validation": held_out,
+            }
+    return parts
+
+
+def encode(
+    task: Task, name: str, raw: RawSplit, parts: Mapping[str, np.ndarray], modality: Modality, folder: Path
+) -> list[str]:
+    """One raw split, piece by piece, into the files of its parts; the files' names."""
+    writers = {part: storage.Writer(folder, part, len(rows)) for part, rows in parts.items()}
+    place = np.empty(len(raw.labels), dtype=np.int64)
+    for rows in parts.values():
+        place[rows] = np.arange(len(rows))
+    for start in range(0, len(raw.labels), modality.piece):
+        ids = np.arange(start, min(start + modality.piece, len(raw.labels)))
+        columns = _encode_piece(task, name, raw, ids, modality, folder / ENCODER)
+        for part, rows in parts.items():
+            here = np.isin(ids, rows, assume_unique=True)
+            chosen = torch.from_numpy(here)
+            try:
+                writers[part].put(place[ids[here]], {k: v[chosen] for k, v in columns.items()})
+            except ValueError as error:
+                raise UsageError(
+                    f"{task.name}: rows {start} to {ids[-1]} of {name} have another size than those before "
+                    f"({error})"
+                ) from error
+    return [file for writer in writers.values() for file in writer.close()]
+
+
+def _encode_piece(
+    task: Task, name: str, raw: RawSplit, ids: np.ndarray, modality: Modality, encoder: Path
+) -> dict[str, torch.Tensor]:
+    """The columns of some rows; UsageError names a row that cannot be encoded."""
+    piece = slice(int(ids[0]), int(ids[-1]) + 1)
+    try:
+        columns = modality.encode({field: raw.fields[field][piece] for field in modality.fields}, encoder)
+    except BrokenRow as error:
+        raise UsageError(f"{task.name}: row {ids[0] + error.place} of {name}: {error.wrong}") from error
+    known = {"ids": ids, "labels": raw.labels[piece]}
+    known |= {} if raw.groups is None else {"groups": raw.groups[piece]}
+    return {**columns, **{key: torch.from_numpy(values) for key, values in known.items()}}
 
 
 def validation_rows(task: Task, labels: np.ndarray) -> np.ndarray:

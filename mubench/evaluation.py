@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 from torch import nn
 
-from mubench import prediction
+from mubench import generation, prediction
 from mubench.artifacts import Artifact
 from mubench.errors import UsageError, did_you_mean
 from mubench.metrics import METRICS, Metric
@@ -20,13 +21,25 @@ Values = dict[str, float | None]
 GROUPS = ("unlearned", "original", "retrained")
 
 
-def chosen(names: Iterable[str]) -> list[Metric]:
-    """The metrics of these names, "all" for every one; UsageError with the nearest name."""
+def chosen(names: Iterable[str], gives: frozenset[str]) -> list[Metric]:
+    """The metrics of these names, "all" for every one that applies to what the modality gives.
+
+    UsageError with the nearest name for an unknown one, with the reason for one that cannot apply.
+    """
     wanted = list(names)
     for name in wanted:
         if name != "all" and name not in METRICS:
             raise UsageError(f"unknown metric '{name}'.{did_you_mean(name, METRICS)} (mubench ls metrics)")
-    return [m for m in METRICS.values() if "all" in wanted or m.name in wanted]
+        if name != "all" and METRICS[name].reads not in gives:
+            raise UsageError(
+                f"metric '{name}' reads {METRICS[name].reads}; this task gives {', '.join(sorted(gives))}"
+            )
+    return [m for m in METRICS.values() if m.name in wanted or ("all" in wanted and m.reads in gives)]
+
+
+def generates(metrics: Iterable[Metric]) -> bool:
+    """Whether one of the metrics reads what models write or paint."""
+    return any(metric.reads in ("texts", "pictures") for metric in metrics)
 
 
 def retain_rows(bench: Workbench) -> np.ndarray:
@@ -38,38 +51,46 @@ def retain_rows(bench: Workbench) -> np.ndarray:
     return np.sort(rng.choice(rows, wanted, replace=False))
 
 
-def splits_of(bench: Workbench, artifact: Artifact) -> Splits:
+def rows_of(bench: Workbench) -> dict[str, np.ndarray]:
+    """The rows of each split that are scored, within the columns they are cut from."""
+    whole = {name: np.arange(len(part)) for name, part in bench.columns.items() if name != "train"}
+    return {**whole, "forget": bench.split.forget, "retain": retain_rows(bench)}
+
+
+def of_artifact(bench: Workbench, artifact: Artifact, metrics: Sequence[Metric]) -> Splits:
     """A shared model's stored predictions, forget and retain cut out of the training rows."""
-    train = artifact.predictions["train"]
-    parts = {"forget": bench.split.forget, "retain": retain_rows(bench)}
-    rest = {name: part for name, part in artifact.predictions.items() if name != "train"}
-    return {**rest, **{name: prediction.take(train, rows) for name, rows in parts.items()}}
+    rows = rows_of(bench)
+    found = {
+        name: prediction.take(artifact.predictions["train"], rows[name])
+        if name in ("forget", "retain") else artifact.predictions[name]
+        for name in rows
+    }  # fmt: skip
+    if not generates(metrics):
+        return found
+    model = cache(lambda: artifact.model(bench))
+    return generation.complete(bench, found, rows, model, artifact.folder / "generated")
 
 
-def predict(bench: Workbench, model: nn.Module, names: Iterable[str]) -> Splits:
-    """Predictions of a model on the named splits, each once."""
-    rows = {"forget": bench.split.forget, "retain": retain_rows(bench)}
+def of_model(bench: Workbench, model: nn.Module, metrics: Sequence[Metric]) -> Splits:
+    """Predictions of a model on every split, each once."""
+    rows = rows_of(bench)
+    found = {name: _predict(bench, model, name, rows[name]) for name in rows}
+    return generation.complete(bench, found, rows, lambda: model) if generates(metrics) else found
+
+
+def _predict(bench: Workbench, model: nn.Module, split: str, rows: np.ndarray) -> Outputs:
+    columns = bench.columns["train" if split in ("forget", "retain") else split]
     size = bench.config.settings.evaluation.batch_size
-    return {
-        name: prediction.predict(
-            model,
-            bench.columns["train" if name in rows else name],
-            rows.get(name),
-            bench.modality,
-            bench.spec.input,
-            bench.engine,
-            size,
-        )
-        for name in names
-        if name in rows or name in bench.columns
-    }
+    return prediction.predict(
+        model, columns, rows, bench.modality, bench.spec.input, bench.engine, size
+    )  # fmt: skip
 
 
 def incompetent(bench: Workbench) -> Splits:
     """Predictions on D_f of the same architecture freshly initialised: the reference of `zrf`."""
     seed = reference_seed(bench.config.settings.seed.eval)
     model = bench.engine.place(bench.spec.fresh(seed))
-    return predict(bench, model, ["forget"])
+    return {"forget": _predict(bench, model, "forget", bench.split.forget)}
 
 
 def score(

@@ -1,11 +1,10 @@
-"""Networks: built from a family or loaded from a checkpoint, saved as safetensors."""
+"""Networks as a config describes them: their start, their fresh selves, saved as safetensors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from torch import nn
 from mubench.data import Dataset
 from mubench.errors import UsageError
 from mubench.files import write_atomically
-from mubench.hub import reaching
 from mubench.modalities.base import Modality
 
 
@@ -71,57 +69,15 @@ class ModelSpec:
 
 def describe(node: Mapping[str, Any], data: Dataset, modality: Modality) -> ModelSpec:
     """The network that a config's model node asks for, on this data."""
+    checkpoint, target = node.get("checkpoint"), node["build"]["_target_"]
+    if checkpoint and "checkpoint" not in signature(get_method(target)).parameters:
+        raise UsageError(
+            f"model '{node.get('name')}' starts from random weights and takes no checkpoint; "
+            "choose a model that has one (mubench ls models)"
+        )
     expected = modality.expects(node, data.facts)
     shape = modality.shape(expected)
-    return ModelSpec(node["build"], len(data.classes), shape, expected, node.get("checkpoint"))
-
-
-def pretrained(
-    classes: int, channels: int, image_size: int, architecture: str, checkpoint: str | None
-) -> nn.Module:
-    """An image classifier of the hub or a folder, its head resized; fresh weights if no checkpoint.
-
-    UsageError if weights other than the head's do not fit the architecture.
-    """
-    from transformers import AutoConfig, AutoModelForImageClassification
-
-    with _loading(architecture):
-        config = AutoConfig.from_pretrained(architecture, num_labels=classes, num_channels=channels)
-        if checkpoint is None:
-            return at_resolution(AutoModelForImageClassification.from_config(config), image_size)
-        model, info = AutoModelForImageClassification.from_pretrained(
-            checkpoint, config=config, ignore_mismatched_sizes=True, output_loading_info=True
-        )
-    odd = [str(key) for key in info["mismatched_keys"] if "classifier" not in str(key)]
-    if odd:
-        raise UsageError(f"model '{checkpoint}': weights do not fit beyond the head: {odd[0]}")
-    return at_resolution(model, image_size)
-
-
-def at_resolution(model: nn.Module, image_size: int) -> nn.Module:
-    """Let a transformer take images of another side than its own, its position embeddings interpolated."""
-    native = getattr(model.config, "image_size", image_size)
-    if native != image_size and "interpolate_pos_encoding" in signature(model.forward).parameters:
-        model.forward = partial(model.forward, interpolate_pos_encoding=True)
-    return model
-
-
-def from_config(
-    classes: int, channels: int, image_size: int, family: str, dimensions: Mapping[str, Any]
-) -> nn.Module:
-    """A freshly initialised image classifier of a transformers family, of any dimensions."""
-    from transformers import AutoConfig, AutoModelForImageClassification
-
-    settings = {**dimensions, "num_labels": classes, "num_channels": channels}
-    config = AutoConfig.for_model(family, **settings)
-    if hasattr(config, "image_size"):
-        config.image_size = image_size
-    model: nn.Module = AutoModelForImageClassification.from_config(config)
-    return model
-
-
-def _loading(checkpoint: str) -> AbstractContextManager[None]:
-    return reaching(f"model '{checkpoint}' from the hub or a folder", "and pass model.checkpoint=PATH")
+    return ModelSpec(node["build"], len(data.classes), shape, expected, checkpoint)
 
 
 def save(model: nn.Module, path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 from mubench.data import Columns, Stream
 from mubench.engine import Engine
 from mubench.files import write_atomically
-from mubench.metrics.base import Outputs, Splits
+from mubench.metrics.base import PER_EXAMPLE, TEXTS, Outputs, Splits
 from mubench.modalities.base import Modality
 
 
@@ -29,42 +31,50 @@ def predict(
     engine: Engine,
     batch_size: int,
 ) -> Outputs:
-    """Losses, targets and logits of a model in evaluation mode on some rows, in their order."""
+    """What a model in evaluation mode predicts for some rows, in their order."""
     model.eval()
     at = torch.arange(len(columns)) if rows is None else torch.from_numpy(rows)
-    losses: list[Tensor] = []
-    targets: list[Tensor] = []
-    logits: list[Tensor] = []
+    parts: dict[str, list[Tensor]] = defaultdict(list)
     for batch in Stream(columns, at, batch_size, engine.device).batches(None):
+        prepared = modality.prepare(batch, expected, None)
         with engine.autocast():
-            scores = modality.logits(model, modality.prepare(batch, expected, None))
-        logits.append(scores.float())
-        losses.append(modality.losses(scores, batch.targets))
-        targets.append(batch.targets)
-    arrays = [torch.cat(parts).cpu().numpy() for parts in (losses, targets, logits)]
-    return Outputs(*arrays)
+            scores = modality.logits(model, prepared)
+        losses = modality.losses(scores, prepared.targets)
+        for name, values in {"losses": losses, **modality.predictions(scores, prepared)}.items():
+            parts[name].append(values.cpu())
+    arrays: dict[str, Any] = {name: torch.cat(values).numpy() for name, values in parts.items()}
+    return Outputs(**arrays)
 
 
 def take(outputs: Outputs, rows: np.ndarray) -> Outputs:
-    """The predictions of some rows."""
-    return Outputs(*(getattr(outputs, item.name)[rows] for item in fields(Outputs)))
+    """The predictions of some rows, without what was generated for a sample of all."""
+    whole = {name: getattr(outputs, name) for name in PER_EXAMPLE}
+    some: dict[str, Any] = {name: None if v is None else v[rows] for name, v in whole.items()}
+    return Outputs(**some)
 
 
 def save(splits: Splits, path: Path) -> None:
     """All splits in one safetensors file, atomically, arrays named `<split>.<field>`."""
     arrays = {
-        f"{split}.{item.name}": np.ascontiguousarray(getattr(outputs, item.name))
+        f"{split}.{item.name}": _array(value)
         for split, outputs in splits.items()
         for item in fields(Outputs)
+        if (value := getattr(outputs, item.name)) is not None
     }
     write_atomically(path, lambda temporary: save_file(arrays, temporary))
 
 
+def _array(value: np.ndarray | tuple[str, ...]) -> np.ndarray:
+    """A field as an array: texts as the bytes of a JSON list."""
+    if isinstance(value, tuple):
+        return np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)
+    return np.ascontiguousarray(value)
+
+
 def load(path: Path) -> Mapping[str, Outputs]:
     """What `save` wrote."""
-    arrays = load_file(path)
-    names = {key.rpartition(".")[0] for key in arrays}
-    return {
-        split: Outputs(*(arrays[f"{split}.{item.name}"] for item in fields(Outputs)))
-        for split in sorted(names)
-    }
+    found: dict[str, dict[str, Any]] = defaultdict(dict)
+    for key, array in load_file(path).items():
+        split, _, name = key.rpartition(".")
+        found[split][name] = tuple(json.loads(array.tobytes())) if name in TEXTS else array
+    return {split: Outputs(**found[split]) for split in sorted(found)}

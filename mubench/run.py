@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -66,7 +67,7 @@ class Run:
     def __post_init__(self) -> None:
         self._fits = 0
         self._tables: dict[nn.Module, Remembered] = {}
-        self._labels: tuple[int, Tensor] | None = None  # the round they were drawn in, all rows
+        self._wrong: tuple[int, Tensor] | None = None  # the round they were drawn in, targets of D_f
         self._fit: Fit | None = None
 
     # The sets ---------------------------------------------------------------------------------
@@ -112,11 +113,11 @@ class Run:
         return model.requires_grad_(False).eval()
 
     def logits(self, batch: Batch, model: nn.Module | None = None) -> Tensor:
-        """Class scores (B, C) of the model, or of a teacher: then without gradient, and remembered."""
+        """Scores of the model, or of a teacher: then without gradient, and remembered where that serves."""
         if model is None:
             return self.modality.logits(self.model, batch)
         with torch.no_grad():
-            if self.modality.augment != "none":
+            if not self.modality.remembers:
                 return self.modality.logits(model, batch)
             return self._tables.setdefault(model, Remembered(len(self.columns["train"]))).outputs(
                 batch.index, lambda: self.modality.logits(model, batch)
@@ -128,26 +129,38 @@ class Run:
         """The task's loss on the batch's targets, (B,)."""
         return self.modality.losses(self.logits(batch, model), batch.targets)
 
-    def divergence(self, batch: Batch, teacher: nn.Module, temperature: float = 1.0) -> Tensor:
-        """KL(teacher || model) per example, (B,)."""
+    def divergence(
+        self, batch: Batch, teacher: nn.Module, temperature: float = 1.0, logits: Tensor | None = None
+    ) -> Tensor:
+        """KL(teacher || model) per example, (B,); `logits` are the model's, if they are known already."""
         taught = self.logits(batch, teacher)
-        return self.modality.divergence(taught, self.logits(batch), temperature)
+        scores = self.logits(batch) if logits is None else logits
+        return self.modality.divergence(taught, scores, batch.targets, temperature)
 
     def relabel(self, batch: Batch, redraw: Literal["once", "epoch"] | str = "once") -> Batch:
         """The batch with its D_f rows' targets replaced by random wrong ones, drawn once or each pass."""
         number = self.epoch if redraw == "epoch" else 0
-        if self._labels is None or self._labels[0] != number:
-            self._labels = (number, self._draw_labels(number))
-        wrong = self._labels[1][batch.index]
-        mask = self.in_forget(batch).view(-1, *[1] * (wrong.dim() - 1))
-        return replace(batch, targets=torch.where(mask, wrong, batch.targets))
+        if self._wrong is None or self._wrong[0] != number:
+            self._wrong = (number, self._draw_targets(number))
+        mask, wrong = self.in_forget(batch), self._wrong[1][self._forget_place[batch.index]]
+        return replace(batch, targets=self.modality.merge(batch.targets, wrong, mask))
 
-    def _draw_labels(self, number: int) -> Tensor:
-        targets, rows = self.columns["train"].targets, self._rows("forget")
+    def _draw_targets(self, number: int) -> Tensor:
+        """A wrong target for each row of D_f, (n_f, ...); `number` tells one drawing from another."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
-        table = targets.to("cpu", copy=True)
-        table[rows] = self.modality.relabel(table[rows], self.spec.classes, generator)
-        return table.to(self.engine.device)
+        giving = torch.Generator().manual_seed(self.seed * 1_000_003 + number + 500_009)
+        targets, rows, retain = self.columns["train"].targets, self._rows("forget"), self._rows("retain")
+        place = torch.randint(len(retain), (len(rows),), generator=giving)
+        true, donors = (targets[at.to(targets.device)].cpu() for at in (rows, retain[place]))
+        wrong = self.modality.relabel(true, donors, self.spec.classes, generator)
+        return wrong.to(self.engine.device)
+
+    @cached_property
+    def _forget_place(self) -> Tensor:
+        """The place within D_f of each training row, (N,); 0 for rows of D_r."""
+        place = torch.zeros(len(self.columns["train"]), dtype=torch.int64)
+        place[self._rows("forget")] = torch.arange(len(self._rows("forget")))
+        return place.to(self.engine.device)
 
     def reduce(self, losses: Tensor) -> Tensor:
         """Per-example losses (B,) to the scalar that is descended."""
@@ -198,21 +211,21 @@ class Run:
     def prepare(self, batch: Batch | Paired, generator: torch.Generator | None = None) -> Any:
         """The batch as the model takes it; augmented if there is a generator."""
         if isinstance(batch, Paired):
-            return Paired(self.prepare(batch.forget, generator), self.prepare(batch.retain, generator))
+            return batch.parted(self.prepare(batch.joined(), generator))
         return self.modality.prepare(batch, self.spec.input, generator)
 
     @torch.no_grad()
     def error(self, name: str, labels_of: str | None = None) -> float:
-        """The share of a set that the model gets wrong; only examples with labels that another set has."""
-        training, wrong, seen = self.model.training, 0, 0
+        """The mean error on a set, such as the share it gets wrong; only of labels that another set has."""
+        training, wrong, seen = self.model.training, 0.0, 0
         self.model.eval()
-        rows = self._rows(name)
+        split, rows = name if name == "validation" else "train", self._rows(name)
         if labels_of is not None:
-            known = self.columns["train"].targets.cpu()[self._rows(labels_of)].unique()
-            rows = rows[torch.isin(self.columns[name].targets.cpu()[rows], known)]
-        for batch in self._stream(rows, name if name == "validation" else "train").batches(None):
+            known = self.columns["train"].labels[self._rows(labels_of).numpy()]
+            rows = rows[torch.from_numpy(np.isin(self.columns[split].labels[rows.numpy()], known))]
+        for batch in self._stream(rows, split).batches(None):
             prepared = self.prepare(batch)
-            wrong += int((self.logits(prepared).argmax(-1) != batch.targets).sum())
+            wrong += float(self.modality.errors(self.logits(prepared), prepared.targets).sum())
             seen += len(batch)
         self.model.train(training)
         return wrong / seen if seen else float("nan")

@@ -89,10 +89,12 @@ class Evaluation:
     reference: str = "retrain"  # retrain | cached: use one if it is there | none
     batch_size: int = 512
     retain_sample: int | None = None  # score a fixed random sample of D_r; null: all of it
+    generate: int = 256  # examples a split for which texts or pictures are made: a fixed sample
 
     def __post_init__(self) -> None:
         one_of("evaluation.reference", self.reference, ("retrain", "cached", "none"))
         within("evaluation.batch_size", self.batch_size, 1, 1e7)
+        within("evaluation.generate", self.generate, 1, 1e9)
         if self.retain_sample is not None:
             within("evaluation.retain_sample", self.retain_sample, 1, 1e12)
 
@@ -106,6 +108,7 @@ class Settings:
     model: dict[str, Any]
     deletion: dict[str, Any]
     method: dict[str, Any]
+    adapter: dict[str, Any]
     optimizer: dict[str, Any]
     training: Recipe
     unlearning: Recipe

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from mubench import artifacts, environment, evaluation, models, prediction
+from mubench import artifacts, environment, evaluation, prediction
 from mubench.artifacts import Artifact
 from mubench.engine import PeakMemory
 from mubench.errors import UsageError
 from mubench.files import write_atomically
 from mubench.methods.base import Method
-from mubench.metrics.base import Splits
+from mubench.metrics.base import Metric, Splits
 from mubench.records import Record
 from mubench.run import Run
 from mubench.workbench import Workbench
@@ -31,8 +32,8 @@ def work(bench: Workbench, method: Method, record: Record) -> None:
     start = retrained if method.starts_from == "retrained" and retrained else original
     run, cost = _unlearn(bench, method, start)
     started = time.perf_counter()
-    metrics = evaluation.chosen(config.settings.evaluation.metrics)
-    evidence = _evidence(bench, run, original, retrained)
+    metrics = evaluation.chosen(config.settings.evaluation.metrics, bench.modality.gives)
+    evidence = _evidence(bench, run, original, retrained, metrics)
     if any("incompetent" in metric.needs for metric in metrics):
         evidence["incompetent"] = evaluation.incompetent(bench)
     record.metrics, record.reasons = evaluation.score(
@@ -53,14 +54,14 @@ def _data(bench: Workbench) -> dict[str, Any]:
 def _forget_set(bench: Workbench) -> dict[str, Any]:
     """Sizes, hash and chance levels: uniform, and the share of the most frequent class in D_f."""
     split = bench.split
-    labels = bench.data["train"].targets.numpy()[split.forget]
+    labels, classes = bench.data["train"].labels[split.forget], len(bench.data.classes)
     return {
         "size": len(split.forget),
         "retain": len(split.retain),
         "percent": split.ratio,
         "sha256": split.sha256,
-        "chance_uniform": 1 / len(bench.data.classes),
-        "chance_majority": float(np.bincount(labels).max() / len(labels)),
+        "chance_uniform": 1 / classes if classes else None,
+        "chance_majority": float(np.bincount(labels).max() / len(labels)) if classes else None,
     }
 
 
@@ -96,7 +97,7 @@ def _unlearn(bench: Workbench, method: Method, start: Artifact) -> tuple[Run, di
     """The unlearned model, and what making it cost."""
     settings = bench.config.settings
     run = Run(
-        start.model(bench),
+        bench.adapter.attach(start.model(bench), settings.seed.unlearn),
         bench.spec,
         bench.modality,
         bench.columns,
@@ -121,14 +122,14 @@ def _unlearn(bench: Workbench, method: Method, start: Artifact) -> tuple[Run, di
 
 
 def _evidence(
-    bench: Workbench, run: Run, original: Artifact, retrained: Artifact | None
+    bench: Workbench, run: Run, original: Artifact, retrained: Artifact | None, metrics: Sequence[Metric]
 ) -> dict[str, Splits]:
     found = {
-        "original": evaluation.splits_of(bench, original),
-        "unlearned": evaluation.predict(bench, run.model, ["test", "validation", "forget", "retain"]),
+        "original": evaluation.of_artifact(bench, original, metrics),
+        "unlearned": evaluation.of_model(bench, run.model, metrics),
     }
     if retrained is not None:
-        found["retrained"] = evaluation.splits_of(bench, retrained)
+        found["retrained"] = evaluation.of_artifact(bench, retrained, metrics)
     return found
 
 
@@ -152,7 +153,7 @@ def _store(bench: Workbench, run: Run, predictions: Splits) -> None:
     write_atomically(folder / "forget_ids.npy", lambda path: _save_array(path, ids))
     prediction.save(predictions, folder / "predictions.safetensors")
     if bench.config.settings.save_model:
-        models.save(run.model, folder / "model" / "model.safetensors")
+        bench.adapter.save(run.model, folder / "model")
     bench.reporter.write_history(folder / "history.jsonl")
 
 

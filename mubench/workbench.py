@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mubench import encoding, models
+from mubench.adapters.base import Adapter
 from mubench.checking import component
 from mubench.config import RunConfig
 from mubench.data import Columns, Dataset, ForgetSplit
@@ -28,6 +29,7 @@ class Workbench:
     split: ForgetSplit
     spec: ModelSpec
     modality: Modality
+    adapter: Adapter
     engine: Engine
     reporter: Reporter
 
@@ -44,8 +46,9 @@ def lay_out(config: RunConfig, reporter: Reporter) -> Workbench:
     engine = Engine(settings.trainer)
     modality: Modality = component(settings.modality, "modality")
     task = component(settings.task, "task")
-    data = encoding.load(task, modality, config.out, reporter)
+    data = encoding.load(task, modality, settings.model, config.out, reporter)
     split = component(settings.deletion, "deletion").choose(data, settings.seed.forget)
     spec = models.describe(settings.model, data, modality)
     columns = {name: engine.reside(part) for name, part in data.splits.items()}
-    return Workbench(config, data, columns, split, spec, modality, engine, reporter)
+    adapter: Adapter = component(settings.adapter, "adapter")
+    return Workbench(config, data, columns, split, spec, modality, adapter, engine, reporter)

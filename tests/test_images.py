@@ -1,5 +1,7 @@
 """Images: encoded once, prepared for a model, augmented as a batch."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from mubench import divergence
 from mubench.data import Batch
 from mubench.errors import UsageError
 from mubench.modalities.augment import crop_flip, shift
+from mubench.modalities.base import BrokenRow
 from mubench.modalities.image import Image, InputSpec
 
 
@@ -26,11 +29,14 @@ def generator(seed: int = 0) -> torch.Generator:
 def test_arrays_and_pictures_become_the_same_columns():
     array = np.random.default_rng(0).integers(0, 256, (3, 5, 5, 3), dtype=np.uint8)
     pictures = [Pillow.fromarray(pixels) for pixels in array]
-    first, second = (Image("image").encode(raw)["pixel_values"] for raw in (array, pictures))
+    first, second = (
+        Image("image").encode({"image": raw}, Path())["pixel_values"] for raw in (array, pictures)
+    )
     assert first.shape == (3, 3, 5, 5) and first.dtype == torch.uint8
     assert torch.equal(first, second)
-    with pytest.raises(UsageError, match="image 1 is 4x5 pixels, the first is 5x5"):
-        Image("image").encode([pictures[0], Pillow.fromarray(array[0][:, :4])])
+    with pytest.raises(BrokenRow, match="the image is 4x5 pixels, others are 5x5") as error:
+        Image("image").encode({"image": [pictures[0], Pillow.fromarray(array[0][:, :4])]}, Path())
+    assert error.value.place == 1
 
 
 def test_pixels_are_normalised_by_channel():
@@ -49,7 +55,7 @@ def test_images_are_resized_and_grey_ones_get_a_colour_models_channels():
 
 def test_statistics_are_the_training_sets():
     pixels = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
-    facts = Image("image").facts({"pixel_values": pixels})
+    facts = Image("image").facts({"pixel_values": pixels}, Path())
     assert facts["image_size"] == 1 and facts["mean"] == [0.5]
     assert facts["std"] == [pytest.approx(np.std([0, 1], ddof=1))]
 

@@ -9,15 +9,17 @@ import pytest
 import torch
 
 from mubench import catalog, models
+from mubench.checking import models_for
 from mubench.data import Columns, Dataset
 from mubench.errors import UsageError
 from mubench.modalities.image import Image
 from mubench.plan import Planner
 
 DIRS = catalog.config_dirs()
-MINI = [name for name in catalog.names("model", DIRS) if name.startswith("mini/")]
+IMAGE = models_for("image", DIRS)
+MINI = [name for name in IMAGE if name.startswith("mini/")]
 SMALL = ["resnet-small", "vit-small"]
-HUB = [name for name in catalog.names("model", DIRS) if name not in (*MINI, *SMALL)]
+HUB = [name for name in IMAGE if name not in (*MINI, *SMALL)]
 PROCESSOR = {"size": {"height": 32, "width": 32}, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
 
 
@@ -66,7 +68,13 @@ def test_a_checkpoint_folder_is_loaded_with_a_head_of_the_tasks_size(name, tmp_p
     source = describe(settings, data(classes=7)).start(3)
     source.save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
-    pretrained = {"build": {"_target_": "mubench.models.pretrained"}, "checkpoint": str(tmp_path)}
+    pretrained = {
+        "build": {
+            "_target_": "mubench.networks.pretrained.pretrained",
+            "auto": "AutoModelForImageClassification",
+        },
+        "checkpoint": str(tmp_path),
+    }
     spec = describe(pretrained)
     assert spec.input.image_size == 32 and spec.input.std == (0.25,) * 3
     start, fresh = bits(spec.start(1)), bits(spec.fresh(1))
@@ -83,7 +91,13 @@ def test_a_vit_takes_another_resolution_without_losing_its_position_embeddings(t
     source = describe(node("mini/vit")).start(3)
     source.save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
-    settings = {"build": {"_target_": "mubench.models.pretrained"}, "checkpoint": str(tmp_path)}
+    settings = {
+        "build": {
+            "_target_": "mubench.networks.pretrained.pretrained",
+            "auto": "AutoModelForImageClassification",
+        },
+        "checkpoint": str(tmp_path),
+    }
     spec = describe({**settings, "image_size": 48})
     model = spec.start(1).eval()
     found = dict(model.named_parameters())
@@ -94,7 +108,15 @@ def test_a_vit_takes_another_resolution_without_losing_its_position_embeddings(t
 
 def test_an_unreachable_checkpoint_is_one_sentence():
     with pytest.raises(UsageError, match=r"cannot load model 'no/such' .* model\.checkpoint=PATH"):
-        describe({"build": {"_target_": "mubench.models.pretrained"}, "checkpoint": "no/such"})
+        describe(
+            {
+                "build": {
+                    "_target_": "mubench.networks.pretrained.pretrained",
+                    "auto": "AutoModelForImageClassification",
+                },
+                "checkpoint": "no/such",
+            }
+        )
 
 
 @pytest.mark.parametrize("name", HUB)
@@ -102,7 +124,10 @@ def test_every_backbone_names_a_hub_id_and_a_recipe(name):
     settings = node(name)
     assert settings["name"] == name and settings["modality"] == "image"
     assert settings["checkpoint"].count("/") == 1
-    assert settings["build"] == {"_target_": "mubench.models.pretrained"}
+    assert settings["build"] == {
+        "_target_": "mubench.networks.pretrained.pretrained",
+        "auto": "AutoModelForImageClassification",
+    }
 
 
 def test_all_eleven_backbones_of_the_image_task_are_there():

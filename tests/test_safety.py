@@ -91,7 +91,7 @@ def test_what_is_damaged_is_named_and_rebuilt(outputs):
     (run,) = outputs.runs()
     before = record_of(run)
     (original,) = outputs.folder.glob("models/*/*/original/*/model.safetensors")
-    (encoded,) = outputs.folder.glob("cache/*/*/train.safetensors")
+    (encoded,) = outputs.folder.glob("cache/*/*/train.pixel_values.npy")
     for path, damage in ((original, b""), (encoded, b"x"), (run / "predictions.safetensors", b"xx")):
         path.write_bytes(path.read_bytes()[: -len(damage) or 1000] + damage)
     done = mubench(*FIRST, f"out={outputs.folder}")

@@ -29,7 +29,7 @@ def task(name: str, **changes):
 
 
 def load(name: str, out, **changes):
-    return encoding.load(task(name, **changes), Image("image"), out, Reporter(quiet=True))
+    return encoding.load(task(name, **changes), Image("image"), {}, out, Reporter(quiet=True))
 
 
 def png(seed: int, side: int = 32) -> dict:
@@ -71,11 +71,11 @@ def test_encoded_columns_are_cached_and_a_damaged_cache_is_made_again(tmp_path, 
     assert np.array_equal(first["test"].inputs["pixel_values"], again["test"].inputs["pixel_values"])
     monkeypatch.undo()
     encoding._remembered.cache_clear()
-    (file,) = (tmp_path / "cache/digits").glob("*/train.safetensors")
+    (file,) = (tmp_path / "cache/digits").glob("*/train.pixel_values.npy")
     file.write_bytes(file.read_bytes()[:-1] + b"\1")
     reporter = Reporter(log=tmp_path / "log.txt", quiet=True)
-    encoding.load(task("digits"), Image("image"), tmp_path, reporter)
-    assert "train.safetensors is not what was written" in (tmp_path / "log.txt").read_text()
+    encoding.load(task("digits"), Image("image"), {}, tmp_path, reporter)
+    assert "train.pixel_values.npy is not what was written" in (tmp_path / "log.txt").read_text()
     assert not file.read_bytes().endswith(b"\1")
 
 
@@ -172,7 +172,7 @@ def test_broken_rows_are_named_before_training(tmp_path):
     broken = rows.map(lambda row, at: {"img": {"bytes": b"no png", "path": None}} if at == 7 else row,
                       with_indices=True)  # fmt: skip
     datasets.DatasetDict(train=broken, test=good).save_to_disk(folder)
-    with pytest.raises(UsageError, match="image 7 cannot be decoded"):
+    with pytest.raises(UsageError, match="row 7 of train: the image cannot be decoded"):
         load("cifar10", tmp_path, source=str(folder))
 
 

@@ -1,7 +1,7 @@
 """usage: mubench ls KIND [GLOB] [--json]
 
 What there is, a line each. KIND is tasks, modalities, models, methods, metrics, deletions,
-optimizers, sweeps or runs. Without a kind: all tasks, models, methods, deletions and sweeps.
+adapters, optimizers, sweeps or runs. Without a kind: all tasks, models, methods, deletions and sweeps.
 
   GLOB              only names that match, such as 'mini/*'
   --json            a JSON object {name: description} (of each kind, if none is named)
@@ -27,6 +27,7 @@ KINDS = {
     "methods": "method",
     "metrics": "",
     "deletions": "deletion",
+    "adapters": "adapter",
     "optimizers": "optimizer",
     "sweeps": "sweep",
     "runs": "",

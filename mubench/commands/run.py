@@ -76,9 +76,9 @@ def check_all(cells: Sequence[RunConfig]) -> None:
     from mubench.evaluation import chosen
 
     for cell in cells:
-        for group in ("deletion", "method"):
+        for group in ("deletion", "method", "adapter"):
             component(getattr(cell.settings, group), group)
-        chosen(cell.settings.evaluation.metrics)
+        chosen(cell.settings.evaluation.metrics, component(cell.settings.modality, "modality").gives)
     for out in {cell.out for cell in cells}:
         check_outputs(out)
 

@@ -26,7 +26,7 @@ class Random(Deletion):
         """The first rows of one seeded order, so that a smaller ratio's set lies inside a larger's."""
         train = data["train"]
         count = max(1, round(self.ratio / 100 * len(train)))
-        return self._order(train.targets.cpu().numpy(), rng)[:count]
+        return self._order(train.labels, rng)[:count]
 
     def _order(self, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Rows by their rank within their class: by number (balanced) or by share (proportional)."""

@@ -23,7 +23,7 @@ class WholeClass(Deletion):
 
     def rows(self, data: Dataset, rng: np.random.Generator) -> np.ndarray:
         """All rows of the classes; UsageError for a class without examples."""
-        labels = data["train"].targets.cpu().numpy()
+        labels = data["train"].labels
         for label in self.classes:
             if not (labels == label).any():
                 raise UsageError(f"deletion.classes: class {label} has no training example")

@@ -32,7 +32,6 @@ class BadTeaching(Method):
     def loss(self, run: Run, batch: Paired) -> Tensor:  # type: ignore[override]
         """Both terms from one forward of the student."""
         forget, retain = batch.split(run.logits(batch.joined()))
-        bad = run.logits(batch.forget, self._incompetent)
-        good = run.logits(batch.retain, self._competent)
-        kl = run.modality.divergence
-        return run.reduce(kl(bad, forget, self.temperature)) + run.reduce(kl(good, retain, self.temperature))
+        bad = run.divergence(batch.forget, self._incompetent, self.temperature, forget)
+        good = run.divergence(batch.retain, self._competent, self.temperature, retain)
+        return run.reduce(bad) + run.reduce(good)

@@ -15,7 +15,10 @@ from mubench.schema import one_of
 
 @dataclass
 class RandomLabel(Method):
-    """min mean CE over D_r and over D_f with labels drawn uniformly from the K - 1 wrong ones."""
+    """min mean CE over D_r and over D_f with labels drawn uniformly from the K - 1 wrong ones.
+
+    Where the target is a text or a picture, it is that of another, random example of D_r.
+    """
 
     redraw: str = "once"  # once | epoch: new wrong labels for each pass forget less abruptly
 

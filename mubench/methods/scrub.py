@@ -54,8 +54,7 @@ class Scrub(Method):
         return self.alpha * distance + self.gamma * task
 
     def _distance(self, run: Run, batch: Batch, logits: Tensor) -> Tensor:
-        taught = run.logits(batch, self._teacher)
-        return self.temperature**2 * run.modality.divergence(taught, logits, self.temperature)
+        return self.temperature**2 * run.divergence(batch, self._teacher, self.temperature, logits)
 
     def unlearn(self, run: Run) -> None:
         """Passes in turns, under one optimizer."""

@@ -8,7 +8,7 @@ from mubench.metrics.base import METRICS, Goal, Metric
 for _module in sorted(item.name for item in iter_modules(__path__)):
     import_module(f"{__name__}.{_module}")
 
-SPLITS = ("test", "validation", "forget", "retain", "ood")
+SPLITS = ("test", "validation", "forget", "retain", "ood", "real_authors", "world_facts")
 
 __all__ = ["METRICS", "Goal", "Metric", "goal_of"]
 

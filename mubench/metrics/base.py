@@ -14,6 +14,7 @@ import numpy as np
 
 Goal = Literal["higher", "lower", "match"]
 Scope = Literal["split", "model", "relative"]
+Reads = Literal["losses", "classes", "tokens", "alternatives", "texts", "pictures"]
 Splits = Mapping[str, "Outputs"]
 
 
@@ -23,14 +24,33 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Outputs:
-    """Predictions of one model on one split, a row per example (N examples, C classes)."""
+    """Predictions of one model on one split, a row per example: N examples, C classes, T tokens.
 
-    losses: np.ndarray  # (N,) float32, cross-entropy in nats
-    targets: np.ndarray  # (N,) int64
-    logits: np.ndarray  # (N, C) float32
+    What a kind of task does not have is None: classes have logits, token models have the probability
+    and the guess of each label token. Of M of the examples (`sampled`) there may also be what the
+    model made of them: texts beside the true ones, or features of pictures beside the true ones'.
+    """
+
+    losses: np.ndarray  # (N,) float32: cross-entropy in nats; for pictures a squared error
+    targets: np.ndarray  # (N,) int64 classes, or (N, T) tokens padded with -100
+    logits: np.ndarray | None = None  # (N, C) float32
+    log_probs: np.ndarray | None = None  # (N, T) float32, of the label tokens; 0 where padded
+    guesses: np.ndarray | None = None  # (N, T) int64, the likeliest token at each place
+    alternatives: np.ndarray | None = None  # (N, 1 + K) mean log-probabilities: a paraphrase, K false answers
+    sampled: np.ndarray | None = None  # (M,) int64 rows of which the following tells
+    texts: tuple[str, ...] | None = None  # (M,) written by the model
+    references: tuple[str, ...] | None = None  # (M,) the true ones
+    features: np.ndarray | None = None  # (M, D) of painted pictures
+    true_features: np.ndarray | None = None  # (M, D) of the true ones
+    class_probs: np.ndarray | None = None  # (M, K) a classifier's, of painted pictures
+    similarity: np.ndarray | None = None  # (M,) cosine of prompt and painted picture
 
     def __len__(self) -> int:
         return len(self.targets)
+
+
+PER_EXAMPLE = ("losses", "targets", "logits", "log_probs", "guesses", "alternatives")
+TEXTS = ("texts", "references")
 
 
 @dataclass(frozen=True)
@@ -69,6 +89,7 @@ class Metric:
     scope: Scope
     goal: Goal | Mapping[str, Goal]
     needs: frozenset[str] = frozenset()
+    reads: Reads = "classes"
     source: str = ""
 
     @property
@@ -85,6 +106,7 @@ def metric(
     goal: Goal | Mapping[str, Goal],
     scope: Scope = "model",
     needs: tuple[str, ...] = (),
+    reads: Reads = "classes",
     source: str = "",
 ) -> Callable[[Callable[..., float | dict[str, float]]], Callable[..., float | dict[str, float]]]:
     """Declare a metric under its function's name.
@@ -95,14 +117,15 @@ def metric(
     A function may return a dict {name: value} where one computation gives several numbers.
     `goal` is higher, lower or match, or a mapping from split (scope "split") or from value name
     (a dict result) to one of these; a value whose name the mapping lacks is information, not a score.
-    `needs` names roles beyond the model itself: original, retrained, incompetent.
+    `needs` names roles beyond the model itself: original, retrained, incompetent. `reads` says what
+    predictions must hold for it; a task whose modality gives no such thing is not asked for it.
     """
 
     def declare(
         function: Callable[..., float | dict[str, float]],
     ) -> Callable[..., float | dict[str, float]]:
         METRICS[function.__name__] = Metric(
-            function.__name__, function, scope, goal, frozenset(needs), source
+            function.__name__, function, scope, goal, frozenset(needs), reads, source
         )
         return function
 

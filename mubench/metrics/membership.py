@@ -90,7 +90,7 @@ def _tpr(view: View, rate: float) -> float:
     return float(tpr[fpr <= rate].max())
 
 
-@metric(goal={"mia_auc": "match", "mia_leak": "match"}, source="Yeom et al., 1709.01604")
+@metric(goal={"mia_auc": "match", "mia_leak": "match"}, reads="losses", source="Yeom et al., 1709.01604")
 def mia_auc(view: View) -> dict[str, float]:
     """AUC of telling D_f from test by a lower loss, in [0, 1], with a 95 % bootstrap interval.
 
@@ -129,13 +129,13 @@ def mia_modified_entropy_auc(view: View) -> float:
     return _auc(*_pair(view, lambda outputs: -modified_entropy(outputs)))
 
 
-@metric(goal={"mia_tpr@1%": "match"}, source="Carlini et al., 2112.03570")
+@metric(goal={"mia_tpr@1%": "match"}, reads="losses", source="Carlini et al., 2112.03570")
 def mia_tpr_1(view: View) -> dict[str, float]:
     """Share of D_f found by a lower loss where 1 % of test is taken for members, in [0, 1]."""
     return {"mia_tpr@1%": _tpr(view, 0.01)}
 
 
-@metric(goal={"mia_tpr@0.1%": "match"}, source="Carlini et al., 2112.03570")
+@metric(goal={"mia_tpr@0.1%": "match"}, reads="losses", source="Carlini et al., 2112.03570")
 def mia_tpr_01(view: View) -> dict[str, float]:
     """Share of D_f found by a lower loss where .1 % of test is taken for members, in [0, 1]."""
     return {"mia_tpr@0.1%": _tpr(view, 0.001)}
@@ -155,7 +155,7 @@ def svc_efficacy(view: View) -> float:
     return float(np.mean(attack.predict(forget[:, None]) == 0))
 
 
-@metric(goal="match", source="Jia et al., 2304.04934 (OPTML-Group/Unlearn-Sparse)")
+@metric(goal="match", reads="losses", source="Jia et al., 2304.04934 (OPTML-Group/Unlearn-Sparse)")
 def mia_efficacy(view: View) -> float:
     """Share of D_f that an attack trained on D_r and test calls non-member, in [0, 1].
 
@@ -165,7 +165,9 @@ def mia_efficacy(view: View) -> float:
     return svc_efficacy(view)
 
 
-@metric(goal={"mia_lr": "match", "indiscernibility": "match"}, source="NeurIPS 2023 challenge")
+@metric(
+    goal={"mia_lr": "match", "indiscernibility": "match"}, reads="losses", source="NeurIPS 2023 challenge"
+)
 def mia_lr(view: View) -> dict[str, float]:
     """Accuracy of a logistic regression on the loss at telling D_f from test, in [0, 1].
 

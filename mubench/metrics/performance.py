@@ -14,6 +14,8 @@ def losses(outputs: Outputs) -> np.ndarray:
 
 def logits(outputs: Outputs) -> np.ndarray:
     """The logits (N, C) as float64; Unavailable if there are none, some not finite, or C < 2."""
+    if outputs.logits is None:
+        raise Unavailable("the predictions hold no class scores")
     values = _finite(outputs.logits, "rows of logits")
     if values.ndim != 2 or values.shape[1] < 2:
         raise Unavailable(f"logits of shape {values.shape} have no two classes to choose between")
@@ -64,7 +66,8 @@ def accuracy(outputs: Outputs) -> float:
 @metric(
     goal={"test": "lower", "validation": "lower", "retain": "lower", "forget": "match"},
     scope="split",
+    reads="losses",
 )
 def loss(outputs: Outputs) -> float:
-    """Mean cross-entropy in nats, at least 0."""
+    """Mean of the task's loss, at least 0: cross-entropy in nats, or a squared error."""
     return mean_loss(outputs)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mubench.metrics.base import Outputs, Unavailable, View, metric
+from mubench.metrics.base import Outputs, Reads, Unavailable, View, metric
 from mubench.metrics.membership import svc_efficacy
 from mubench.metrics.overall import js_divergence
 from mubench.metrics.performance import log_probabilities, logits, mean_loss, share_correct
@@ -36,12 +36,12 @@ def probabilities(view: View, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _same_examples(view: View, split: str) -> tuple[Outputs, Outputs]:
     mine, reference = view.outputs(split), view.outputs(split, "retrained")
-    if mine.logits.shape != reference.logits.shape or np.any(mine.targets != reference.targets):
+    if logits(mine).shape != logits(reference).shape or np.any(mine.targets != reference.targets):
         raise Unavailable(f"the two models were not predicted on the same {split} examples")
     return mine, reference
 
 
-def _declare_gap(split: str, quantity: str, measure: Callable[[Outputs], float]) -> None:
+def _declare_gap(split: str, quantity: str, measure: Callable[[Outputs], float], reads: Reads) -> None:
     """Declare `gap_<split>_<quantity>`: each is null on its own where its split is missing."""
 
     def gap(view: View) -> float:
@@ -49,7 +49,7 @@ def _declare_gap(split: str, quantity: str, measure: Callable[[Outputs], float])
 
     gap.__name__ = gap.__qualname__ = f"gap_{split}_{quantity}"
     gap.__doc__ = f"|{split} {quantity} - the retrained model's|, at least 0."
-    metric(goal="lower", scope="relative", needs=RETRAINED)(gap)
+    metric(goal="lower", scope="relative", needs=RETRAINED, reads=reads)(gap)
 
 
 def _declare_distance(split: str) -> None:
@@ -73,8 +73,8 @@ def _declare_distance(split: str) -> None:
 
 
 for _split in ("test", "forget", "retain", "validation"):
-    _declare_gap(_split, "accuracy", share_correct)
-    _declare_gap(_split, "loss", mean_loss)
+    _declare_gap(_split, "accuracy", share_correct, "classes")
+    _declare_gap(_split, "loss", mean_loss, "losses")
 for _split in ("forget", "test"):
     _declare_distance(_split)
 

@@ -5,28 +5,63 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from mubench.data import Batch
 
+Fields = Mapping[str, Any]  # raw values of some rows, a sequence or array under each field's name
+
+
+class BrokenRow(Exception):
+    """A raw example that cannot be encoded: its place among the rows given, and what is wrong with it."""
+
+    def __init__(self, place: int, wrong: str) -> None:
+        super().__init__(wrong)
+        self.place, self.wrong = place, wrong
+
 
 @dataclass
 class Modality(ABC):
-    """One kind of input. N examples, B of them in a batch, C classes."""
+    """One kind of input and of target. N examples, B of them in a batch, C classes, T tokens.
+
+    Encoding is done once for a task and kept; `prepare` then makes a batch of stored columns into what
+    the model takes, on the device. It leaves the meaning of the targets alone, so that a method may
+    replace them afterwards.
+    """
 
     name: str = ""
     augment: str = "none"
 
-    @abstractmethod
-    def encode(self, examples: Any) -> dict[str, Tensor]:
-        """Raw examples as columns (N, ...) in storage types; UsageError names a row that is broken."""
+    fields: ClassVar[tuple[str, ...]] = ()  # of a raw split: what `encode` reads
+    piece: ClassVar[int] = 1000  # rows encoded together
+    gives: ClassVar[frozenset[str]] = frozenset({"losses"})  # what its predictions hold for metrics
+
+    # Encoding ---------------------------------------------------------------------------------
+
+    def encoder(self, model: Mapping[str, Any]) -> dict[str, Any]:
+        """What decides the encoding besides the raw data; enters the name of the cache."""
+        return {"modality": self.name}
+
+    def learn(self, train: Fields, model: Mapping[str, Any], folder: Path) -> None:  # noqa: B027
+        """Leave in `folder` what encoding needs, such as a tokenizer, from the whole training split."""
 
     @abstractmethod
-    def facts(self, inputs: dict[str, Tensor]) -> dict[str, Any]:
-        """What models must know of the training columns, such as sizes and statistics."""
+    def encode(self, rows: Fields, folder: Path) -> dict[str, Tensor]:
+        """Columns (n, ...) of a piece of a split, in storage types; BrokenRow for what cannot be read.
+
+        Sizes beyond the first must be the same for every piece. A column named "targets" takes the
+        place of the rows' labels as their target.
+        """
+
+    @abstractmethod
+    def facts(self, train: Mapping[str, Tensor], folder: Path) -> dict[str, Any]:
+        """What models must know of the training columns, such as sizes and statistics; plain JSON."""
+
+    # Models -----------------------------------------------------------------------------------
 
     @abstractmethod
     def expects(self, model: Mapping[str, Any], facts: Mapping[str, Any]) -> Any:
@@ -36,22 +71,58 @@ class Modality(ABC):
     def shape(self, expected: Any) -> dict[str, int]:
         """The dimensions of the input, as arguments of a network's builder."""
 
+    @property
+    def draws(self) -> bool:
+        """Whether `prepare` draws anything: then a teacher's outputs cannot be remembered."""
+        return self.augment != "none"
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a model's outputs on a row are the same in every batch, and small."""
+        return not self.draws
+
     @abstractmethod
     def prepare(self, batch: Batch, expected: Any, generator: torch.Generator | None) -> Batch:
         """The batch as the model takes it; augmented if there is a generator of the draws."""
 
     @abstractmethod
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The model's scores (B, C) on a prepared batch."""
+        """The model's scores on a prepared batch: (B, C), (B, T, C), or an error (B, ...) of noise."""
+
+    # Per example, all (B,) --------------------------------------------------------------------
 
     @abstractmethod
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The task's loss per example, (B,)."""
+        """The task's loss."""
 
     @abstractmethod
-    def divergence(self, teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
-        """How far the student's scores are from the teacher's, per example, (B,), at least 0."""
+    def errors(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """How wrong the scores are, at least 0, such as the share of wrong tokens."""
 
     @abstractmethod
-    def relabel(self, targets: Tensor, classes: int, generator: torch.Generator) -> Tensor:
-        """A random wrong target for each of the targets (n, ...)."""
+    def divergence(
+        self, teacher: Tensor, student: Tensor, targets: Tensor, temperature: float = 1.0
+    ) -> Tensor:
+        """How far the student's scores are from the teacher's, at least 0; the teacher is a constant."""
+
+    # Random targets ---------------------------------------------------------------------------
+
+    @abstractmethod
+    def relabel(self, targets: Tensor, donors: Tensor, classes: int, generator: torch.Generator) -> Tensor:
+        """A random wrong target for each of (n, ...); `donors` (n, ...) are targets of other examples."""
+
+    def merge(self, targets: Tensor, other: Tensor, mask: Tensor) -> Tensor:
+        """The targets (B, ...) with those of `other` where the mask (B,) is true."""
+        return torch.where(mask.view(-1, *[1] * (targets.dim() - 1)), other, targets)
+
+    # Predictions ------------------------------------------------------------------------------
+
+    @abstractmethod
+    def predictions(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """What is stored of each example besides its loss: fields of `Outputs`, `targets` among them."""
+
+    def generate(
+        self, model: nn.Module, batch: Batch, expected: Any, generator: torch.Generator
+    ) -> dict[str, Any]:
+        """What the model writes or paints for a prepared batch: `Outputs` fields, if `gives` names any."""
+        return {}

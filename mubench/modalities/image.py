@@ -5,19 +5,19 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from mubench import divergence
 from mubench.data import Batch
-from mubench.errors import UsageError
 from mubench.hub import reaching
 from mubench.modalities.augment import AUGMENTATIONS
-from mubench.modalities.base import Modality
+from mubench.modalities.base import BrokenRow, Fields
+from mubench.modalities.classification import Classification
 from mubench.schema import one_of
 
 
@@ -31,25 +31,25 @@ class InputSpec:
 
 
 @dataclass
-class Image(Modality):
+class Image(Classification):
     """Classification of images."""
+
+    fields: ClassVar[tuple[str, ...]] = ("image",)
 
     def __post_init__(self) -> None:
         one_of("modality.augment", self.augment, ("none", *AUGMENTATIONS))
 
-    def encode(self, images: Any) -> dict[str, Tensor]:
-        """Raw images, an array (N, H, W[, C]) or encoded files, as {"pixel_values": (N, C, H, W) uint8}."""
+    def encode(self, rows: Fields, folder: Path) -> dict[str, Tensor]:
+        """Raw images, an array (n, H, W[, C]) or encoded files, as {"pixel_values": (n, C, H, W) uint8}."""
+        images = rows["image"]
         array = images if isinstance(images, np.ndarray) else decode(images)
         array = array[..., None] if array.ndim == 3 else array
         pixels = torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2)))
         return {"pixel_values": pixels}
 
-    def facts(self, inputs: dict[str, Tensor]) -> dict[str, Any]:
+    def facts(self, train: Mapping[str, Tensor], folder: Path) -> dict[str, Any]:
         """The longer side in pixels; mean and deviation per channel, in [0, 1]."""
-        pixels = inputs["pixel_values"].double() / 255
-        std = pixels.std(dim=(0, 2, 3)).clamp_min(1e-3)
-        mean = pixels.mean(dim=(0, 2, 3))
-        return {"image_size": max(pixels.shape[-2:]), "mean": mean.tolist(), "std": std.tolist()}
+        return pixel_facts(train["pixel_values"])
 
     def expects(self, model: Mapping[str, Any], facts: Mapping[str, Any]) -> InputSpec:
         """The checkpoint's resolution and normalisation, or the data's own; `image_size` overrides."""
@@ -66,33 +66,34 @@ class Image(Modality):
         pixels = batch.inputs["pixel_values"].float() / 255
         if generator is not None and self.augment != "none":
             pixels = AUGMENTATIONS[self.augment](pixels, expected.image_size, generator)
-        size = (expected.image_size, expected.image_size)
-        if pixels.shape[-2:] != size:
-            pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
-        pixels = pixels.expand(-1, len(expected.mean), -1, -1)  # grey images for a colour model
-        mean, std = (pixels.new_tensor(v).view(1, -1, 1, 1) for v in (expected.mean, expected.std))
-        return replace(batch, inputs={"pixel_values": (pixels - mean) / std})
+        return replace(batch, inputs={"pixel_values": normalise(pixels, expected)})
 
-    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Class scores (B, C) of a prepared batch."""
-        output = model(**batch.inputs)
-        scores: Tensor = output if isinstance(output, Tensor) else output.logits
-        return scores
 
-    def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy per example, (B,), in nats."""
-        return F.cross_entropy(logits.float(), targets, reduction="none")
+def normalise(pixels: Tensor, expected: InputSpec) -> Tensor:
+    """Pixels (B, C, H, W) in [0, 1] as a model expects them: size, channels, mean and deviation."""
+    size = (expected.image_size, expected.image_size)
+    if pixels.shape[-2:] != size:
+        pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
+    pixels = pixels.expand(-1, len(expected.mean), -1, -1)  # grey images for a colour model
+    mean, std = (pixels.new_tensor(v).view(1, -1, 1, 1) for v in (expected.mean, expected.std))
+    return (pixels - mean) / std
 
-    def divergence(self, teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
-        """KL(teacher || student) per example, (B,)."""
-        return divergence.kl(teacher, student, temperature)
 
-    def relabel(self, targets: Tensor, classes: int, generator: torch.Generator) -> Tensor:
-        """A label drawn uniformly from the K-1 wrong ones for each target (n,)."""
-        if classes < 2:
-            raise UsageError("random labels need at least two classes")
-        shift = torch.randint(1, classes, targets.shape, generator=generator)
-        return (targets + shift.to(targets.device)) % classes
+def pixel_facts(pixels: Tensor) -> dict[str, Any]:
+    """Of pictures (N, C, H, W) uint8: the longer side, mean and deviation per channel in [0, 1].
+
+    Summed piece by piece, so that a memory-mapped split need not fit into memory; exact in float64.
+    """
+    total = squares = torch.zeros(pixels.shape[1], dtype=torch.float64)
+    for piece in pixels.split(1000):
+        values = piece.double() / 255
+        total = total + values.sum(dim=(0, 2, 3))
+        squares = squares + values.square().sum(dim=(0, 2, 3))
+    count = pixels.numel() // pixels.shape[1]
+    mean = total / count
+    variance = (squares / count - mean.square()).clamp_min(0) * count / max(1, count - 1)
+    std = variance.sqrt().clamp_min(1e-3)
+    return {"image_size": max(pixels.shape[-2:]), "mean": mean.tolist(), "std": std.tolist()}
 
 
 def _spec(found: Mapping[str, Any]) -> InputSpec:
@@ -113,21 +114,23 @@ def processor(checkpoint: str) -> InputSpec:
 
 
 def decode(images: Sequence[Any]) -> np.ndarray:
-    """Encoded files ({"bytes", "path"} or PIL images) as one array (N, H, W, 3) uint8.
+    """Encoded files ({"bytes", "path"} or PIL images) as one array (n, H, W, 3) uint8.
 
-    UsageError names the row of a file that cannot be read, or whose size differs from the first's.
+    BrokenRow names a file that cannot be read, or whose size differs from the first's.
     """
-    rows = [_pixels(image, row) for row, image in enumerate(images)]
-    for row, pixels in enumerate(rows):
-        if pixels.shape != rows[0].shape:
-            raise UsageError(
-                f"image {row} is {pixels.shape[1]}x{pixels.shape[0]} pixels, "
-                f"the first is {rows[0].shape[1]}x{rows[0].shape[0]}: the task expects one size"
+    pictures = [pixels_of(image, place) for place, image in enumerate(images)]
+    for place, pixels in enumerate(pictures):
+        if pixels.shape != pictures[0].shape:
+            raise BrokenRow(
+                place,
+                f"the image is {pixels.shape[1]}x{pixels.shape[0]} pixels, others are "
+                f"{pictures[0].shape[1]}x{pictures[0].shape[0]}: the task expects one size",
             )
-    return np.stack(rows)
+    return np.stack(pictures)
 
 
-def _pixels(image: Any, row: int) -> np.ndarray:
+def pixels_of(image: Any, place: int) -> np.ndarray:
+    """One picture (H, W, 3) uint8 from {"bytes", "path"} or a PIL image; BrokenRow if it cannot be read."""
     from PIL import Image as Pillow
 
     try:
@@ -135,5 +138,5 @@ def _pixels(image: Any, row: int) -> np.ndarray:
             data = image.get("bytes")
             image = Pillow.open(io.BytesIO(data) if data else image["path"])
         return np.asarray(image.convert("RGB"))
-    except (OSError, KeyError, AttributeError, SyntaxError) as error:
-        raise UsageError(f"image {row} cannot be decoded: {error}") from error
+    except (OSError, KeyError, AttributeError, SyntaxError, TypeError, ValueError) as error:
+        raise BrokenRow(place, f"the image cannot be decoded: {error}") from error

@@ -17,18 +17,26 @@ from mubench.schema import within
 
 @dataclass(frozen=True)
 class RawSplit:
-    """One split before encoding: raw examples as their modality takes them, labels (N,) int64."""
+    """One split of N rows before encoding.
 
-    examples: Any
-    targets: np.ndarray
+    `fields` holds what the task's modality reads, a sequence of N raw values under each name
+    (`image`, `text`, `prompt`, `answer` ...); the values of a hub's table may be read lazily.
+    `labels` are the rows' classes, or strata where the target is no class; `groups` number the
+    speakers, authors or people that rows belong to.
+    """
+
+    fields: Mapping[str, Any]
+    labels: np.ndarray  # (N,) int64
+    groups: np.ndarray | None = None  # (N,) int64
 
 
 @dataclass(frozen=True)
 class Raw:
-    """A task's raw splits (train and test at least) and the names of its classes."""
+    """A task's raw splits (train and test at least) and the names of its classes and groups."""
 
     splits: Mapping[str, RawSplit]
     classes: tuple[str, ...]
+    groups: tuple[str, ...] = ()
 
 
 @dataclass

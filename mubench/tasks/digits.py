@@ -30,5 +30,7 @@ class Digits(Task):
             np.arange(len(labels)), test_size=self.test / 100, stratify=labels, random_state=self.seed
         )
         rows = {"train": np.sort(train), "test": np.sort(test)}
-        splits = {name: RawSplit(pixels[at], labels[at].astype(np.int64)) for name, at in rows.items()}
+        splits = {
+            name: RawSplit({"image": pixels[at]}, labels[at].astype(np.int64)) for name, at in rows.items()
+        }
         return Raw(splits, tuple(str(digit) for digit in range(10)))

@@ -38,7 +38,7 @@ def idx_split(folder: Path, split: str) -> RawSplit:
     labels = read_idx(_file(folder, f"{_PREFIX[split]}-labels-idx1-ubyte"))
     if len(images) != len(labels):
         raise UsageError(f"{folder}: {len(images)} {split} images but {len(labels)} labels")
-    return RawSplit(images, labels.astype(np.int64))
+    return RawSplit({"image": images}, labels.astype(np.int64))
 
 
 def _file(folder: Path, name: str) -> Path:

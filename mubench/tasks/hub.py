@@ -15,14 +15,13 @@ from mubench.tasks.base import Raw, RawSplit, Task
 
 
 @dataclass
-class HubClassification(Task):
-    """Examples and labels from two fields of a data set on the hub, pinned to a revision."""
+class HubTask(Task):
+    """Rows of a data set on the hub, pinned to a revision; a subclass says what their targets are."""
 
     repository: str = ""
     revision: str = "main"
     config: str | None = None
-    example_field: str = "image"
-    label_field: str = "label"
+    fields: dict[str, str] = field(default_factory=dict)  # ours: theirs
     splits: dict[str, str] = field(default_factory=lambda: {"train": "train", "test": "test"})
     generate: dict[str, Any] | None = None  # a mini twin: what to generate in place of the hub's rows
     alternative: str = ""  # an offline task that the message of a failed download recommends
@@ -32,14 +31,8 @@ class HubClassification(Task):
         made = self.generate
         return f"generated {sorted(made.items())}" if made else f"{self.repository}@{self.revision}"
 
-    def load(self) -> Raw:
-        """Rows in the hub's order; encoded examples stay encoded for their modality to decode."""
-        tables = {ours: self._table(theirs) for ours, theirs in self.splits.items()}
-        classes = self._classes(tables["train"])
-        splits = {name: self._split(name, table, len(classes)) for name, table in tables.items()}
-        return Raw(splits, classes)
-
-    def _table(self, split: str) -> Any:
+    def table(self, split: str) -> Any:
+        """One split of theirs as a table: generated, from the local copy, or from the hub."""
         if self.generate is not None:
             from hydra.utils import call
 
@@ -55,33 +48,58 @@ class HubClassification(Task):
         with reaching(f"'{self.repository}' from the hub", f"and pass task.source=PATH{other}"):
             return datasets.load_dataset(self.repository, self.config, split=split, revision=self.revision)
 
+    def columns(self, table: Any) -> dict[str, Any]:
+        """Our fields of a table; encoded files stay encoded for their modality to decode."""
+        import datasets
+
+        undecoded = (datasets.Image, datasets.Audio, datasets.Video)
+        for theirs in self.fields.values():
+            self.need(table, theirs)
+            feature = table.features[theirs]
+            if isinstance(feature, undecoded):
+                table = table.cast_column(theirs, type(feature)(decode=False))
+        return {ours: table[theirs] for ours, theirs in self.fields.items()}
+
+    def need(self, table: Any, column: str) -> None:
+        """UsageError if the table lacks a column."""
+        if column not in table.column_names:
+            found = ", ".join(table.column_names)
+            raise UsageError(f"{self.name}: the data has no field '{column}', only {found}")
+
+
+@dataclass
+class HubClassification(HubTask):
+    """The target of a row is the class in one of its fields."""
+
+    label_field: str = "label"
+
+    def load(self) -> Raw:
+        """Rows in the hub's order."""
+        tables = {ours: self.table(theirs) for ours, theirs in self.splits.items()}
+        classes = self._classes(tables["train"])
+        splits = {
+            name: RawSplit(self.columns(table), self._labels(name, table, len(classes)))
+            for name, table in tables.items()
+        }
+        return Raw(splits, classes)
+
     def _classes(self, table: Any) -> tuple[str, ...]:
-        self._need(table, self.label_field)
+        self.need(table, self.label_field)
         names = getattr(table.features[self.label_field], "names", None)
         if names:
             return tuple(names)
         return tuple(str(label) for label in sorted(set(table[self.label_field])))
 
-    def _split(self, name: str, table: Any, classes: int) -> RawSplit:
-        import datasets
-
-        self._need(table, self.example_field)
-        feature = table.features[self.example_field]
-        if isinstance(feature, datasets.Image):
-            table = table.cast_column(self.example_field, datasets.Image(decode=False))
-        targets = np.asarray(table[self.label_field], dtype=np.int64)
-        wrong = np.flatnonzero((targets < 0) | (targets >= classes))
+    def _labels(self, name: str, table: Any, classes: int) -> np.ndarray:
+        self.need(table, self.label_field)
+        labels = np.asarray(table[self.label_field], dtype=np.int64)
+        wrong = np.flatnonzero((labels < 0) | (labels >= classes))
         if len(wrong):
             raise UsageError(
-                f"{self.name}: row {wrong[0]} of {name} has the label {targets[wrong[0]]}, "
+                f"{self.name}: row {wrong[0]} of {name} has the label {labels[wrong[0]]}, "
                 f"outside 0 to {classes - 1}"
             )
-        return RawSplit(list(table[self.example_field]), targets)
-
-    def _need(self, table: Any, column: str) -> None:
-        if column not in table.column_names:
-            found = ", ".join(table.column_names)
-            raise UsageError(f"{self.name}: the data has no field '{column}', only {found}")
+        return labels
 
 
 def local_table(folder: Path, split: str) -> Any:

@@ -60,7 +60,7 @@ def test_random_label_descends_on_wrong_labels_of_d_f_and_true_ones_of_d_r():
 def test_random_labels_are_uniform_over_the_wrong_classes_and_redrawn_only_if_asked():
     run = tiny_run(RandomLabel(), FORGET, RETAIN)
     targets = torch.zeros(30_000, dtype=torch.int64)
-    drawn = run.modality.relabel(targets, 4, torch.Generator().manual_seed(0))
+    drawn = run.modality.relabel(targets, targets, 4, torch.Generator().manual_seed(0))
     counts = torch.bincount(drawn, minlength=4)
     assert counts[0] == 0
     assert (counts[1:] - 10_000).abs().max() < 400  # five standard deviations

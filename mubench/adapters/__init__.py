@@ -1,0 +1,1 @@
+"""Which weights unlearning moves: all of the model's, or small ones added beside them."""

@@ -1,0 +1,89 @@
+"""What models write or paint for a sample of each split; kept beside the models that are shared."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mubench import prediction
+from mubench.data import Stream
+from mubench.metrics.base import Outputs, Splits
+from mubench.workbench import Workbench
+
+Rows = Mapping[str, np.ndarray]  # of each split: rows of its columns that were predicted, in that order
+
+
+def complete(
+    bench: Workbench, splits: Splits, rows: Rows, model: Callable[[], nn.Module], kept: Path | None = None
+) -> Splits:
+    """The splits with what the model generates for up to `evaluation.generate` examples of each.
+
+    `model` is asked for only if something has to be generated; a shared model's folder `kept` is
+    looked into first, and filled.
+    """
+    return {name: _complete(bench, name, splits[name], rows[name], model, kept) for name in splits}
+
+
+def _complete(
+    bench: Workbench, split: str, outputs: Outputs, rows: np.ndarray, model: Callable[[], nn.Module],
+    kept: Path | None,
+) -> Outputs:  # fmt: skip
+    sample = chosen(len(rows), bench.config.settings.evaluation.generate, bench.config.settings.seed.eval)
+    path = kept / f"{split}-{_name(rows[sample], bench)}.safetensors" if kept else None
+    if path is not None and path.is_file():
+        return replace(outputs, sampled=sample, **_generated(prediction.load(path)[split]))
+    found = generate(bench, split, rows[sample], model())
+    whole = replace(outputs, sampled=sample, **found)
+    if path is not None:
+        few = prediction.take(outputs, sample)
+        prediction.save({split: replace(few, sampled=sample, **found)}, path)
+    return whole
+
+
+def chosen(count: int, most: int, seed: int) -> np.ndarray:
+    """Places (M,) ascending of a fixed sample of `count` examples."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
+
+
+def _generated(outputs: Outputs) -> dict[str, Any]:
+    names = ("texts", "references", "features", "true_features", "class_probs", "similarity")
+    return {name: getattr(outputs, name) for name in names}
+
+
+def _name(rows: np.ndarray, bench: Workbench) -> str:
+    """A name for what decides a generation besides the model: the rows, the seed of the draws."""
+    text = f"{rows.tolist()} {bench.config.settings.seed.eval} {bench.config.resolved['modality']}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@torch.inference_mode()
+def generate(bench: Workbench, split: str, rows: np.ndarray, model: nn.Module) -> dict[str, Any]:
+    """`Outputs` fields of some rows, batch by batch; draws come from seed.eval."""
+    model.eval()
+    columns = bench.columns["train" if split in ("forget", "retain") else split]
+    size = bench.config.settings.evaluation.batch_size
+    generator = torch.Generator().manual_seed(bench.config.settings.seed.eval)
+    found: dict[str, list[Any]] = {}
+    for batch in Stream(columns, torch.from_numpy(rows), size, bench.engine.device).batches(None):
+        prepared = bench.modality.prepare(batch, bench.spec.input, None)
+        with bench.engine.autocast():
+            made = bench.modality.generate(model, prepared, bench.spec.input, generator)
+        for name, values in made.items():
+            found.setdefault(name, []).append(values)
+    return {name: _joined(parts) for name, parts in found.items()}
+
+
+def _joined(parts: list[Any]) -> Any:
+    """Texts of all batches as one tuple, arrays as one array."""
+    if isinstance(parts[0], tuple):
+        return tuple(text for part in parts for text in part)
+    return torch.cat([part.float().cpu() for part in parts]).numpy()

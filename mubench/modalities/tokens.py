@@ -1,0 +1,67 @@
+"""Tokenizers: a checkpoint's own, or one learned from the training texts where there is no checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from mubench.fingerprint import folder_hash
+from mubench.hub import reaching
+
+SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]",
+           "mask_token": "[MASK]", "bos_token": "[CLS]", "eos_token": "[SEP]"}  # fmt: skip
+VOCABULARY = 2000  # of a learned tokenizer, where the model names no size
+
+
+def identity(model: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the token ids of a text: the hub's name or a folder's contents, or the size to learn."""
+    place = model.get("tokenizer") or model.get("checkpoint")
+    if place is None:
+        return {"vocabulary": model.get("vocabulary", VOCABULARY)}
+    return {"tokenizer": folder_hash(place) if Path(place).exists() else str(place)}
+
+
+def learn(texts: Iterable[str], model: Mapping[str, Any], folder: Path) -> None:
+    """Leave the tokenizer of a model in a folder.
+
+    The model's node may name `tokenizer` (a hub id or folder; its checkpoint by default); without
+    either, a WordPiece vocabulary of `vocabulary` tokens is learned from the texts.
+    """
+    place = model.get("tokenizer") or model.get("checkpoint")
+    if place is None:
+        wordpiece(texts, int(model.get("vocabulary", VOCABULARY))).save_pretrained(str(folder))
+        return
+    from transformers import AutoTokenizer
+
+    with reaching(f"the tokenizer '{place}' from the hub or a folder", "and pass model.tokenizer=PATH"):
+        tokenizer = AutoTokenizer.from_pretrained(place)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.save_pretrained(str(folder))
+
+
+def wordpiece(texts: Iterable[str], vocabulary: int) -> Any:
+    """A WordPiece tokenizer learned from texts; lower case, [CLS] before and [SEP] after a text."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix="##")
+    names = list(dict.fromkeys(SPECIAL.values()))
+    trainer = trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=names, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    ends = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL)
+
+
+@lru_cache(maxsize=4)
+def load(folder: Path) -> Any:
+    """The tokenizer that `learn` left in a folder."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(str(folder))
