@@ -108,12 +108,16 @@ class Engine:
             torch.cuda.synchronize(self.device)
 
     def reside(self, columns: Columns) -> Columns:
-        """The columns where batches are cut from: on the device if they fit, else pinned on the host."""
+        """The columns where batches are cut from: on the device if they fit, else pinned on the host.
+
+        Columns too large for that stay mapped from their files.
+        """
         if self.settings.residency == "device" or (
             self.settings.residency == "auto" and self._fits(columns.bytes)
         ):
             return columns.to(self.device)
-        return columns.pin() if self.device.type == "cuda" else columns
+        pinned = self.device.type == "cuda" and columns.bytes < _free_host_memory() / 4
+        return columns.pin() if pinned else columns
 
     def _fits(self, size: int) -> bool:
         """A quarter of the free memory may hold data; the rest is for models and activations."""
@@ -121,6 +125,10 @@ class Engine:
             return True
         free, _ = torch.cuda.mem_get_info(self.device)
         return size < free / 4
+
+
+def _free_host_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
 
 
 class PeakMemory:

@@ -64,6 +64,25 @@ def test_runs_that_differ_in_settings_are_not_averaged():
     assert list(rows) == ["original", "retrain", "salun", "salun unlearning.epochs=9"]
 
 
+def test_shared_models_have_rows_once_for_each_of_their_seeds():
+    def run(method: str, train: int, unlearn: int) -> Record:
+        made = record(method, unlearn)
+        made.key["seed"] = {"train": train, "forget": 1, "unlearn": unlearn}
+        made.metrics |= {"original": {"test_accuracy": 10.0 * train}, "retrained": {"test_accuracy": 5.0}}
+        return made
+
+    records = [run("salun", 1, 1), run("salun", 1, 2), run("scrub", 2, 1)]
+    (rows,) = group(records).values()
+    assert list(rows) == ["original", "retrained", "salun", "scrub"]
+    shown = {label: str(values["test_accuracy"]) for label, values in cells(rows, ["test_accuracy"]).items()}
+    assert shown["original"] == "15.000 ±7.071" and shown["retrained"] == "5.000 ±0.000"
+    (rows,) = group([*records, run("retrain", 1, 1)]).values()
+    assert list(rows) == ["original", "retrain", "salun", "scrub"]
+    other = replace(run("salun", 3, 1), config={"training": {"epochs": 9}})
+    (rows,) = group([*records, other]).values()
+    assert "original" not in rows
+
+
 def test_other_ratios_are_other_tables(capsys):
     wide = record("salun", key={**record("salun").key, "ratio": 10.0})
     whole = record("salun", key={**record("salun").key, "deletion": "class", "ratio": None})

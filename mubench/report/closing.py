@@ -16,8 +16,10 @@ ARROWS = {"higher": "↑", "lower": "↓", "match": "≈"}
 LEGEND = "↑ more is better, ↓ less, ≈ as the retrained model; to goal: unlearned - retrained (else original)"
 # The rows of the closing table; everything else is in the record (mubench show run DIR).
 HEADLINE = (
-    "test_accuracy", "retain_accuracy", "forget_accuracy", "forget_loss", "mia_auc",
-    "mia_efficacy", "knowledge_gap", "zrf", "overall",
+    "test_accuracy", "ood_accuracy", "retain_accuracy", "forget_accuracy", "test_micro_f1",
+    "test_rougeL", "retain_rougeL", "forget_rougeL", "test_fid", "test_clip_score", "forget_clip_score",
+    "forget_loss", "mia_auc", "mia_efficacy", "knowledge_gap", "zrf", "model_utility", "forget_quality",
+    "overall",
 )  # fmt: skip
 RELATIVE = ("avg_gap", "tow", "gap_forget_accuracy", "gap_forget_loss", "js_distance_forget", "completeness")
 

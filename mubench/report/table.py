@@ -17,10 +17,20 @@ from mubench.records import Record
 from mubench.report.closing import ARROWS, number, print_whole
 
 COLUMNS = (
-    "test_accuracy", "retain_accuracy", "forget_accuracy", "forget_loss", "mia_auc", "avg_gap", "tow",
-    "unlearn_seconds", "speedup",
+    "test_accuracy", "retain_accuracy", "forget_accuracy", "test_rougeL", "retain_rougeL", "forget_rougeL",
+    "test_fid", "test_clip_score", "forget_clip_score", "test_loss", "forget_loss", "mia_auc", "avg_gap",
+    "tow", "unlearn_seconds", "speedup",
 )  # fmt: skip
-REFERENCES = ("original", "retrain")  # rows that stand first
+REFERENCES = {"original": "original", "retrained": "retrain"}  # roles, and the methods whose rows show them
+SHARED = ("task", "modality", "model", "training")  # what decides original and retrained models
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs that differ in seeds only, and which model's numbers of them are shown."""
+
+    records: tuple[Record, ...]
+    role: str = "unlearned"
 
 
 @dataclass(frozen=True)
@@ -47,23 +57,42 @@ class Cell:
         }
 
 
-def value_of(record: Record, name: str) -> float | None:
-    """A number of the unlearned model, of the pair with the retrained one, or of the cost."""
-    for group in ("unlearned", "relative"):
-        values = record.metrics.get(group) or {}
-        if name in values:
-            return values[name]
-    return record.cost.get(name)
+def value_of(record: Record, name: str, role: str = "unlearned") -> float | None:
+    """A number of a run's model; of the unlearned one also those of its pair and of its cost."""
+    groups = [record.metrics.get(role) or {}]
+    if role == "unlearned":
+        groups += [record.metrics.get("relative") or {}, record.cost]
+    return next((values[name] for values in groups if name in values), None)
 
 
-def group(records: Iterable[Record]) -> dict[tuple[Any, ...], dict[str, list[Record]]]:
-    """Records by (task, model, deletion, ratio), then by row: the method, and what else sets it apart."""
+def group(records: Iterable[Record]) -> dict[tuple[Any, ...], dict[str, Row]]:
+    """Records by (task, model, deletion, ratio), then by row: the method, and what else sets it apart.
+
+    The original and the retrained model that the runs share have rows too.
+    """
     tables: dict[tuple[Any, ...], dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         key = record.key
         place = (key["task"], key["model"], key["deletion"], key["ratio"])
         tables[place][key["method"]].append(record)
-    return {place: _variants(rows) for place, rows in sorted(tables.items(), key=lambda t: _order(t[0]))}
+    return {
+        place: {**_references(rows), **_variants(rows)}
+        for place, rows in sorted(tables.items(), key=lambda t: _order(t[0]))
+    }
+
+
+def _references(rows: dict[str, list[Record]]) -> dict[str, Row]:
+    """The original and the retrained model, once for each of their seeds; none if runs do not share them."""
+    records = [record for several in rows.values() for record in several]
+    if len({json.dumps([r.config.get(name) for name in SHARED], sort_keys=True) for r in records}) > 1:
+        return {}
+    found = {}
+    for role, method in REFERENCES.items():
+        apart = {json.dumps([r.key["seed"].get(level) for level in ("train", "forget")]): r
+                 for r in records if r.metrics.get(role)}  # fmt: skip
+        if apart and method not in rows:
+            found[role] = Row(tuple(apart.values()), role)
+    return found
 
 
 def _order(place: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -72,9 +101,9 @@ def _order(place: tuple[Any, ...]) -> tuple[Any, ...]:
     return (*names, -1.0 if ratio is None else ratio)
 
 
-def _variants(rows: dict[str, list[Record]]) -> dict[str, list[Record]]:
+def _variants(rows: dict[str, list[Record]]) -> dict[str, Row]:
     """Rows whose runs differ in more than seeds are told apart by the settings in which they do."""
-    found: dict[str, list[Record]] = {}
+    found: dict[str, Row] = {}
     for method, records in rows.items():
         kinds: dict[str, list[Record]] = defaultdict(list)
         for record in records:
@@ -82,8 +111,8 @@ def _variants(rows: dict[str, list[Record]]) -> dict[str, list[Record]]:
         for records_of_kind in kinds.values():
             label = method if len(kinds) == 1 else f"{method} {_typed(records_of_kind[0])}".strip()
             label = label if label not in found else f"{label} #{records_of_kind[0].fingerprint[:8]}"
-            found[label] = records_of_kind
-    first = {name: place for place, name in enumerate(REFERENCES)}
+            found[label] = Row(tuple(records_of_kind))
+    first = {name: place for place, name in enumerate(REFERENCES.values())}
     return dict(sorted(found.items(), key=lambda row: (first.get(row[0], len(first)), row[0])))
 
 
@@ -99,29 +128,37 @@ def _typed(record: Record) -> str:
     return " ".join(text for text in record.overrides if not text.startswith(known))
 
 
-def _columns(records: Sequence[Record], metrics: Sequence[str] | None) -> list[str]:
+def check_columns(records: Sequence[Record], metrics: Sequence[str] | None) -> None:
+    """UsageError with the nearest name for a metric that no record has."""
     known = {name for r in records for part in (*r.metrics.values(), r.cost) for name in part or {}}
     for name in metrics or ():
         if name not in known:
             hint = did_you_mean(name, known)
             raise UsageError(f"no record has the metric '{name}'.{hint} (mubench ls metrics)")
-    return list(metrics) if metrics else [name for name in COLUMNS if name in known]
 
 
-def cells(rows: dict[str, list[Record]], columns: Sequence[str]) -> dict[str, dict[str, Cell]]:
+def cells(rows: dict[str, Row], columns: Sequence[str]) -> dict[str, dict[str, Cell]]:
     """{row: {column: Cell}}; values that are null are left out of the mean."""
     return {
-        label: {
-            name: Cell(tuple(v for r in records if (v := value_of(r, name)) is not None)) for name in columns
-        }
-        for label, records in rows.items()
-    }
+        label: {name: Cell(tuple(v for r in row.records if (v := value_of(r, name, row.role)) is not None))
+                for name in columns}
+        for label, row in rows.items()
+    }  # fmt: skip
+
+
+def _columns(rows: dict[str, Row], metrics: Sequence[str] | None) -> list[str]:
+    """The columns asked for, or the usual ones that have a value in this table."""
+    if metrics:
+        return list(metrics)
+    shown = cells(rows, COLUMNS)
+    return [name for name in COLUMNS if any(values[name].values for values in shown.values())]
 
 
 def print_tables(records: Sequence[Record], metrics: Sequence[str] | None) -> None:
     """One table for each task, model and deletion."""
-    columns = _columns(records, metrics)
+    check_columns(records, metrics)
     for (task, model, deletion, ratio), rows in group(records).items():
+        columns = _columns(rows, metrics)
         deleted = deletion if ratio is None else f"{deletion} {ratio:g} %"
         table = Table(title=f"{task} · {model} · {deleted}", title_justify="left")
         table.add_column("method")
@@ -130,21 +167,21 @@ def print_tables(records: Sequence[Record], metrics: Sequence[str] | None) -> No
             title = f"{name} {ARROWS.get(goal_of(name) or '', '')}".strip().replace("_", "\n")
             table.add_column(title, justify="right", no_wrap=True)
         for label, values in cells(rows, columns).items():
-            table.add_row(label, str(len(rows[label])), *(str(cell) for cell in values.values()))
+            table.add_row(label, str(len(rows[label].records)), *(str(cell) for cell in values.values()))
         print_whole(table)
 
 
 def print_json(records: Sequence[Record], metrics: Sequence[str] | None) -> None:
     """The same as a list of objects."""
-    columns = _columns(records, metrics)
+    check_columns(records, metrics)
     listed = [
         {
             **dict(zip(("task", "model", "deletion", "ratio"), place, strict=True)),
             "method": label,
-            "runs": len(rows[label]),
+            "runs": len(rows[label].records),
             "values": {name: cell.as_json() for name, cell in values.items()},
         }
         for place, rows in group(records).items()
-        for label, values in cells(rows, columns).items()
+        for label, values in cells(rows, _columns(rows, metrics)).items()
     ]
     print(json.dumps(listed, indent=1))

@@ -62,7 +62,8 @@ class Task(ABC):
     def identity(self) -> str:
         """A text that changes when the data may have: what names the cache and enters fingerprints.
 
-        A local folder is known by its files' names, sizes, first and last bytes, wherever it lies.
+        A local folder is known by its files' names, sizes, first and last bytes, wherever it lies; one of
+        thousands of files by their names and sizes.
         """
         return self.upstream() if self.source is None else f"local {folder_hash(self.source)}"
 
