@@ -120,6 +120,17 @@ def test_the_mini_twin_has_cifars_fields_noise_in_training_only_and_is_the_same_
     assert draw(3, 4, np.random.default_rng(0)).shape == (32, 32, 3)
 
 
+def test_cifar10s_twin_has_its_fields_and_its_noise_in_training_only():
+    from mubench.tasks.shapes import SHAPE_NAMES, shapes_alone
+
+    noisy, clean = (shapes_alone("train", 400, 200, noise, 42) for noise in (0.1, 0.0))
+    assert noisy.column_names == cifar_table(1, fine=False).column_names
+    assert noisy.features["label"].names == list(SHAPE_NAMES)
+    assert 0.05 < np.mean(np.array(noisy["label"]) != np.array(clean["label"])) < 0.15
+    tests = (shapes_alone("test", 400, 200, noise, 42) for noise in (0.1, 0.0))
+    assert next(tests)["label"] == next(tests)["label"]
+
+
 def test_the_mini_twin_goes_through_the_same_loader(tmp_path):
     changes = {"generate": {"_target_": "mubench.tasks.shapes.coloured_shapes", "train": 300, "test": 100,
                             "noise": 0.1, "seed": 1}}  # fmt: skip

@@ -1,8 +1,9 @@
-"""Generated pictures for mini twins: coloured shapes whose fine label is shape and colour."""
+"""Generated pictures for mini twins: coloured shapes, labelled by shape, or by shape and colour."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ SHAPE_NAMES = (
 )  # fmt: skip
 
 
-def _inside(shape: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def inside(shape: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Which points of the unit square [-1, 1]^2 a shape covers, as a boolean grid."""
     radius, side = np.hypot(x, y), np.maximum(abs(x), abs(y))
     shapes: list[np.ndarray] = [
@@ -44,12 +45,12 @@ def draw(shape: int, colour: int, rng: np.random.Generator) -> np.ndarray:
     grid = np.arange(SIZE) - (SIZE - 1) / 2
     x, y = np.meshgrid((grid - shift[0]) / scale, (grid - shift[1]) / scale)
     picture = rng.normal(rng.uniform(30, 90), 18, (SIZE, SIZE, 3))
-    covered = _inside(shape, x, y)
+    covered = inside(shape, x, y)
     picture[covered] = np.asarray(COLOURS[colour]) + rng.normal(0, 22, (covered.sum(), 3))
     return picture.clip(0, 255).astype(np.uint8)
 
 
-def _png(picture: np.ndarray) -> dict[str, Any]:
+def png(picture: np.ndarray) -> dict[str, Any]:
     from PIL import Image
 
     stream = io.BytesIO()
@@ -63,19 +64,43 @@ def coloured_shapes(split: str, train: int, test: int, noise: float, seed: int) 
     100 fine classes (ten shapes in ten colours), 10 coarse ones (the shape). A share `noise` of the
     training labels is wrong, so that fitting them takes memorisation.
     """
-    import datasets
+    rng, fine, images = _drawn(split, train, test, seed)
+    fine = _mislabelled(fine, 100, noise if split == "train" else 0.0, rng)
+    names = [f"{colour} {shape}" for shape in SHAPE_NAMES for colour in COLOUR_NAMES]
+    return _table(images, fine_label=(fine, names), coarse_label=(fine // 10, SHAPE_NAMES))
 
+
+def shapes_alone(split: str, train: int, test: int, noise: float, seed: int) -> Any:
+    """A table with CIFAR-10's fields (img, label): the ten classes are the shapes, in any colour.
+
+    A share `noise` of the training labels is wrong.
+    """
+    rng, fine, images = _drawn(split, train, test, seed)
+    label = _mislabelled(fine // 10, 10, noise if split == "train" else 0.0, rng)
+    return _table(images, label=(label, SHAPE_NAMES))
+
+
+def _drawn(
+    split: str, train: int, test: int, seed: int
+) -> tuple[np.random.Generator, np.ndarray, list[dict[str, Any]]]:
+    """The generator; 10 shape + colour of each row, (N,), as often each; the pictures as files."""
     count = {"train": train, "test": test}[split]
     rng = np.random.default_rng([seed, split == "test"])
     fine = rng.permutation(np.arange(count) % 100)
-    images = [_png(draw(label // 10, label % 10, rng)) for label in fine]
-    wrong = (rng.random(count) < noise) & (split == "train")
-    fine = np.where(wrong, (fine + rng.integers(1, 100, count)) % 100, fine)
-    names = [f"{colour} {shape}" for shape in SHAPE_NAMES for colour in COLOUR_NAMES]
-    features = datasets.Features(
-        img=datasets.Image(decode=False),
-        fine_label=datasets.ClassLabel(names=names),
-        coarse_label=datasets.ClassLabel(names=list(SHAPE_NAMES)),
-    )
-    rows = {"img": images, "fine_label": fine.tolist(), "coarse_label": (fine // 10).tolist()}
+    return rng, fine, [png(draw(both // 10, both % 10, rng)) for both in fine]
+
+
+def _mislabelled(labels: np.ndarray, classes: int, share: float, rng: np.random.Generator) -> np.ndarray:
+    """The labels (N,), a share of them replaced by wrong ones."""
+    wrong = rng.random(len(labels)) < share
+    return np.where(wrong, (labels + rng.integers(1, classes, len(labels))) % classes, labels)
+
+
+def _table(images: list[dict[str, Any]], **labels: tuple[np.ndarray, Sequence[str]]) -> Any:
+    """The field img, and one for each kind of label: its values (N,) and the classes' names."""
+    import datasets
+
+    kinds = {field: datasets.ClassLabel(names=list(names)) for field, (_, names) in labels.items()}
+    features = datasets.Features(img=datasets.Image(decode=False), **kinds)
+    rows = {"img": images, **{field: values.tolist() for field, (values, _) in labels.items()}}
     return datasets.Dataset.from_dict(rows, features=features)
