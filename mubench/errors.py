@@ -10,6 +10,10 @@ class UsageError(Exception):
     """Bad input found before any work: one sentence for stderr, exit status 2."""
 
 
+class NotApplicable(UsageError):
+    """What was asked for does not apply to this task: a sweep leaves such a run out, as "n/a"."""
+
+
 class RunFailed(Exception):
     """Work that had begun could not be finished: one sentence for stderr, exit status 1."""
 

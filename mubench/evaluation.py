@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from torch import nn
 
 from mubench import generation, prediction
 from mubench.artifacts import Artifact
-from mubench.errors import UsageError, did_you_mean
+from mubench.errors import NotApplicable, UsageError, did_you_mean
 from mubench.metrics import METRICS, Metric
 from mubench.metrics.base import Outputs, Splits, Unavailable, View
+from mubench.modalities.base import Modality
 from mubench.models import reference_seed
 from mubench.workbench import Workbench
 
@@ -24,17 +26,22 @@ GROUPS = ("unlearned", "original", "retrained")
 def chosen(names: Iterable[str], gives: frozenset[str]) -> list[Metric]:
     """The metrics of these names, "all" for every one that applies to what the modality gives.
 
-    UsageError with the nearest name for an unknown one, with the reason for one that cannot apply.
+    UsageError with the nearest name for an unknown one; NotApplicable for one that cannot apply.
     """
     wanted = list(names)
     for name in wanted:
         if name != "all" and name not in METRICS:
             raise UsageError(f"unknown metric '{name}'.{did_you_mean(name, METRICS)} (mubench ls metrics)")
         if name != "all" and METRICS[name].reads not in gives:
-            raise UsageError(
+            raise NotApplicable(
                 f"metric '{name}' reads {METRICS[name].reads}; this task gives {', '.join(sorted(gives))}"
             )
     return [m for m in METRICS.values() if m.name in wanted or ("all" in wanted and m.reads in gives)]
+
+
+def gives(modality: Modality, task: Mapping[str, Any]) -> frozenset[str]:
+    """What predictions of a modality hold on a task: a class that means none makes the others positive."""
+    return modality.gives | ({"positives"} if task.get("negative") is not None else set())
 
 
 def generates(metrics: Iterable[Metric]) -> bool:
@@ -81,9 +88,10 @@ def of_model(bench: Workbench, model: nn.Module, metrics: Sequence[Metric]) -> S
 def _predict(bench: Workbench, model: nn.Module, split: str, rows: np.ndarray) -> Outputs:
     columns = bench.columns["train" if split in ("forget", "retain") else split]
     size = bench.config.settings.evaluation.batch_size
+    negative = bench.data.facts["negative"]
     return prediction.predict(
-        model, columns, rows, bench.modality, bench.spec.input, bench.engine, size
-    )  # fmt: skip
+        model, columns, rows, bench.modality, bench.spec.input, bench.engine, size, negative
+    )
 
 
 def incompetent(bench: Workbench) -> Splits:

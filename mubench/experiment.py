@@ -14,7 +14,7 @@ from mubench.files import Corrupt, clear_leftovers, locked, write_text, writing
 from mubench.methods.base import Method
 from mubench.progress import Reporter
 from mubench.records import Record
-from mubench.stages import refuse, work
+from mubench.stages import check, refuse, work
 from mubench.workbench import Workbench, lay_out
 
 
@@ -24,6 +24,7 @@ def run(config: RunConfig, reporter: Reporter) -> Record:
     What the settings ask for in vain (data, device) is a UsageError and leaves nothing behind. A failure
     of the work leaves a record, and is raised as UsageError, Diverged or RunFailed.
     """
+    check(config)
     method = component(config.settings.method, "method")
     folder = config.run_dir
     finished = _complete(config, reporter)

@@ -11,8 +11,10 @@ import numpy as np
 
 from mubench import artifacts, environment, evaluation, prediction
 from mubench.artifacts import Artifact
+from mubench.checking import component
+from mubench.config import RunConfig
 from mubench.engine import PeakMemory
-from mubench.errors import UsageError
+from mubench.errors import NotApplicable
 from mubench.files import write_atomically
 from mubench.methods.base import Method
 from mubench.metrics.base import Metric, Splits
@@ -32,7 +34,9 @@ def work(bench: Workbench, method: Method, record: Record) -> None:
     start = retrained if method.starts_from == "retrained" and retrained else original
     run, cost = _unlearn(bench, method, start)
     started = time.perf_counter()
-    metrics = evaluation.chosen(config.settings.evaluation.metrics, bench.modality.gives)
+    metrics = evaluation.chosen(
+        config.settings.evaluation.metrics, evaluation.gives(bench.modality, config.settings.task)
+    )
     evidence = _evidence(bench, run, original, retrained, metrics)
     if any("incompetent" in metric.needs for metric in metrics):
         evidence["incompetent"] = evaluation.incompetent(bench)
@@ -75,14 +79,29 @@ def _announce(bench: Workbench) -> None:
     )
 
 
+def check(config: RunConfig) -> None:
+    """UsageError for what is wrong with the parts of a run, NotApplicable for what does not go together.
+
+    Only what the config tells: no data is loaded.
+    """
+    settings, key = config.settings, config.key
+    component(settings.adapter, "adapter")
+    component(settings.deletion, "deletion").check(settings.task)
+    method, modality = component(settings.method, "method"), component(settings.modality, "modality")
+    if not method.families & {"any", key["modality"], *modality.gives}:
+        wanted = " or ".join(sorted(method.families))
+        raise NotApplicable(
+            f"method '{key['method']}' is for {wanted}; task '{key['task']}' is {key['modality']}"
+        )
+    evaluation.chosen(settings.evaluation.metrics, evaluation.gives(modality, settings.task))
+
+
 def refuse(bench: Workbench, method: Method) -> None:
-    """UsageError for what the method cannot work with here, before anything is trained."""
-    name, modality = bench.config.key["method"], bench.config.key["modality"]
-    if not method.families & {"any", modality}:
-        raise UsageError(f"method '{name}' does not apply to {modality}")
-    for part in method.reads:
+    """NotApplicable for a set that the method reads and this data lacks, before anything is trained."""
+    for part in sorted(method.reads):
         if not len(bench.rows(part)):
-            raise UsageError(f"method '{name}' reads the {part} set, which is empty here")
+            name = bench.config.key["method"]
+            raise NotApplicable(f"method '{name}' reads the {part} set, which is empty here")
 
 
 def _reference(bench: Workbench, method: Method) -> Artifact | None:

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 
 from mubench.commands.run import planned, print_plan
 from mubench.config import RunConfig
-from mubench.errors import RunFailed, UsageError
+from mubench.errors import NotApplicable, RunFailed, UsageError
 
 
 def main(argv: Sequence[str]) -> int:
     """Each shared model once, whatever the number of cells that need it; 1 if one could not be trained."""
     command = planned(argv)
     if command.dry:
-        return print_plan(command.cells, multirun=True)
+        return print_plan(command, multirun=True)
     if not command.multirun:
         _prepare(command.cells[0], set())
         return 0
@@ -34,7 +34,7 @@ def _attempt(cell: RunConfig, done: set[str]) -> int:
         _prepare(cell, done)
     except (UsageError, RunFailed) as error:
         print(f"mubench: {error}", file=sys.stderr)
-        return 1
+        return 0 if isinstance(error, NotApplicable) else 1
     return 0
 
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from mubench.checking import check
 from mubench.commands import arguments
 from mubench.config import RunConfig
-from mubench.errors import RunFailed, UsageError, unexpected
+from mubench.errors import NotApplicable, RunFailed, UsageError, unexpected
 from mubench.files import check_outputs, writing
 
 if TYPE_CHECKING:  # Hydra takes a third of a second: not for --help
@@ -43,7 +43,8 @@ class Command:
 
     planner: Planner
     words: list[str]
-    cells: list[RunConfig]
+    cells: list[RunConfig]  # those to run
+    refused: list[tuple[RunConfig, NotApplicable]]  # those of a sweep that do not apply
     multirun: bool
     dry: bool
 
@@ -52,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     """Check everything, then launch; 1 if a run failed."""
     command = planned(argv)
     if command.dry:
-        return print_plan(command.cells, command.multirun)
+        return print_plan(command, command.multirun)
     with writing(command.cells[0].out):
         outcomes = launch(command.planner, command.words, command.multirun)
     return conclude(outcomes, command.multirun)
@@ -66,33 +67,39 @@ def planned(argv: Sequence[str]) -> Command:
     planner = Planner(typed.dirs)
     multirun = "multirun" in typed.flags or planner.is_sweep(typed.words)
     cells = planner.cells(typed.words, multirun)
-    check_all(cells)
-    return Command(planner, typed.words, cells, multirun, "dry-run" in typed.flags)
+    refused = check_all(cells)
+    if len(refused) == len(cells):
+        raise UsageError(f"none of {len(cells)} runs: {refused[0][1]}") if multirun else refused[0][1]
+    left_out = {id(cell) for cell, _ in refused}
+    cells = [cell for cell in cells if id(cell) not in left_out]
+    return Command(planner, typed.words, cells, refused, multirun, "dry-run" in typed.flags)
 
 
-def check_all(cells: Sequence[RunConfig]) -> None:
-    """What composing does not see is found before the first cell starts; UsageError for it."""
-    from mubench.checking import component
-    from mubench.evaluation import chosen
+def check_all(cells: Sequence[RunConfig]) -> list[tuple[RunConfig, NotApplicable]]:
+    """The cells that do not apply, with the reason; UsageError for whatever else composing does not see."""
+    from mubench.stages import check as check_parts
 
+    refused = []
     for cell in cells:
-        for group in ("deletion", "method", "adapter"):
-            component(getattr(cell.settings, group), group)
-        chosen(cell.settings.evaluation.metrics, component(cell.settings.modality, "modality").gives)
+        try:
+            check_parts(cell)
+        except NotApplicable as reason:
+            refused.append((cell, reason))
     for out in {cell.out for cell in cells}:
         check_outputs(out)
+    return refused
 
 
-def print_plan(cells: Sequence[RunConfig], multirun: bool) -> int:
+def print_plan(command: Command, multirun: bool) -> int:
     """The resolved config of a single run, or the plan of a sweep."""
     if not multirun:
         from omegaconf import OmegaConf
 
-        print(OmegaConf.to_yaml(cells[0].resolved), end="")
+        print(OmegaConf.to_yaml(command.cells[0].resolved), end="")
         return 0
     from mubench.report.plan import plan_lines
 
-    print("\n".join(plan_lines(cells)))
+    print("\n".join(plan_lines(command.cells, command.refused)))
     return 0
 
 
@@ -118,7 +125,7 @@ def launch(planner: Planner, words: Sequence[str], multirun: bool) -> list[Outco
         except Exception as error:  # whatever it is, the other cells go on
             failure = error if isinstance(error, UsageError | RunFailed) else unexpected(error)
             outcomes.append((config, failure))
-            if multirun:
+            if multirun and not isinstance(failure, NotApplicable):
                 print(f"mubench: {failure}", file=sys.stderr)
 
     overrides = [*search_path(planner.dirs), *planner.overrides(words)]
@@ -130,14 +137,17 @@ def launch(planner: Planner, words: Sequence[str], multirun: bool) -> list[Outco
 
 
 def conclude(outcomes: Sequence[Outcome], multirun: bool) -> int:
-    """The exit status; a sweep lists its failures, a single run's failure is raised."""
-    failed = [(config, error) for config, error in outcomes if error is not None]
+    """The exit status; a sweep lists its failures and what did not apply, a single run's is raised."""
+    ended = [(config, error) for config, error in outcomes if error is not None]
     if not multirun:
-        for _, error in failed:
+        for _, error in ended:
             raise error
         return 0
-    done = len(outcomes) - len(failed)
-    print(f"{len(outcomes)} runs: {done} complete, {len(failed)} failed", file=sys.stderr)
-    for config, error in failed:
-        print(f"  {config.run_dir}: {error}", file=sys.stderr)
+    left_out = [(config, error) for config, error in ended if isinstance(error, NotApplicable)]
+    failed = len(ended) - len(left_out)
+    told = f"{len(outcomes)} runs: {len(outcomes) - len(ended)} complete, {failed} failed"
+    print(told + (f", {len(left_out)} n/a" if left_out else ""), file=sys.stderr)
+    for config, error in ended:
+        word = "n/a  " if isinstance(error, NotApplicable) else ""
+        print(f"  {word}{config.run_dir}: {error}", file=sys.stderr)
     return 1 if failed else 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +38,9 @@ class Deletion(ABC):
                 raise UsageError(f"deletion '{self.name}' leaves the {kind} set empty")
         share = 100 * len(rows) / len(train)
         return ForgetSplit(rows, retain, self.name, share, sha256_of(train.ids[rows]))
+
+    def check(self, task: Mapping[str, Any]) -> None:  # noqa: B027
+        """NotApplicable for a task whose settings rule the strategy out, before its data is loaded."""
 
     @abstractmethod
     def rows(self, data: Dataset, rng: np.random.Generator) -> np.ndarray:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mubench.data import Dataset
 from mubench.deletion.base import Deletion, check_ratio, rows_of_ids
-from mubench.errors import UsageError
+from mubench.errors import NotApplicable
 from mubench.official import first_percent, official_ids
 
 
@@ -22,9 +24,17 @@ class Official(Deletion):
         check_ratio(self.ratio)
         first_percent(np.arange(1000), self.ratio)  # refuses what the lists do not reach
 
+    def check(self, task: Mapping[str, Any]) -> None:
+        """Needs a list."""
+        if task.get("official") is None:
+            raise NotApplicable(
+                f"deletion '{self.name}': task '{task.get('name')}' has no official list; "
+                "try deletion=random (mubench ls deletions)"
+            )
+
     def rows(self, data: Dataset, rng: np.random.Generator) -> np.ndarray:
         """Needs the labels of all rows as published: a part of the data set is refused."""
         if data.official is None:
-            raise UsageError("this task has no official list; try deletion=random (mubench ls deletions)")
+            raise NotApplicable(f"deletion '{self.name}': this task has no official list")
         ids = first_percent(official_ids(data.official, data.labels), self.ratio)
         return rows_of_ids(data["train"], ids, f"official list of {data.official}")

@@ -20,7 +20,8 @@ class Method:
 
     stream: ClassVar[StreamName] = "forget"  # what `loss` is given, batch by batch
     needs: ClassVar[frozenset[str]] = frozenset({"forget"})  # sets it reads: forget, retain, validation
-    families: ClassVar[frozenset[str]] = frozenset({"any"})  # any, or modalities it is limited to
+    # What it is limited to: modalities by name (image), or by what they give (classes, tokens); any.
+    families: ClassVar[frozenset[str]] = frozenset({"any"})
     starts_from: ClassVar[Literal["original", "retrained"]] = "original"
     ascends: ClassVar[bool] = False  # gradient ascent: MU-Bench's `overall` tolerates more
 

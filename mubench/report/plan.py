@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mubench.config import RunConfig
+from mubench.errors import NotApplicable
 from mubench.files import Corrupt
 from mubench.records import finished
 
@@ -28,16 +29,18 @@ def shared_models(cells: Sequence[RunConfig]) -> list[str]:
     return [str(path) for path in missing]
 
 
-def plan_lines(cells: Sequence[RunConfig]) -> list[str]:
-    """ "60 runs: 18 complete, 42 to do, 2 shared models to train", and a line for each run."""
+def plan_lines(
+    cells: Sequence[RunConfig], refused: Sequence[tuple[RunConfig, NotApplicable]] = ()
+) -> list[str]:
+    """ "60 runs: 18 complete, 40 to do, 2 n/a, 2 shared models to train", and a line for each run."""
     to_do = [cell for cell in cells if not is_complete(cell)]
     models = shared_models(to_do)
     plural = "" if len(models) == 1 else "s"
+    left_out = f"{len(refused)} n/a, " if refused else ""
     lines = [
-        f"{len(cells)} runs: {len(cells) - len(to_do)} complete, {len(to_do)} to do, "
-        f"{len(models)} shared model{plural} to train"
+        f"{len(cells) + len(refused)} runs: {len(cells) - len(to_do)} complete, {len(to_do)} to do, "
+        f"{left_out}{len(models)} shared model{plural} to train"
     ]
     waiting = {id(cell) for cell in to_do}
-    return lines + [
-        f"  {'to do   ' if id(cell) in waiting else 'complete'}  {cell.run_dir}" for cell in cells
-    ]
+    lines += [f"  {'to do   ' if id(cell) in waiting else 'complete'}  {cell.run_dir}" for cell in cells]
+    return lines + [f"  n/a       {cell.run_dir}: {reason}" for cell, reason in refused]

@@ -39,3 +39,13 @@ class Explodes(Method):
 
     def loss(self, run, batch):
         return run.reduce(run.losses(batch)) * float("nan")
+
+
+@dataclass
+class Writes(Method):
+    """Only for tasks whose models write texts."""
+
+    families: ClassVar[frozenset[str]] = frozenset({"texts"})
+
+    def loss(self, run, batch):
+        return run.reduce(run.losses(batch))
