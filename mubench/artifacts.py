@@ -71,10 +71,8 @@ def _train(bench: Workbench, role: Role, folder: Path) -> Artifact:
         (folder / "record.json").unlink(missing_ok=True)
         clear_leftovers(folder)
     rows = bench.rows("train" if role == "original" else "retain")
-    bench.reporter.say(f"Training the {role} model on {len(rows):,} examples")
     started, memory = now(), PeakMemory(engine.device)
-    model = engine.place(bench.spec.start(config.settings.seed.train))
-    effort = fit(bench, model, rows, folder / "checkpoint.pt", role)
+    model, effort = _make(bench, role, rows, folder / "checkpoint.pt")
     predictions = predict_all(bench, model)
     models.save(model, folder / "model.safetensors")
     prediction.save(predictions, folder / "predictions.safetensors")
@@ -91,6 +89,17 @@ def _train(bench: Workbench, role: Role, folder: Path) -> Artifact:
     seal(folder, ["model.safetensors", "predictions.safetensors"], content)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return Artifact(role, folder, predictions, content["cost"])
+
+
+def _make(bench: Workbench, role: Role, rows: torch.Tensor, checkpoint: Path) -> tuple[nn.Module, Effort]:
+    """The model, trained on the rows; an original that somebody published is taken as it is."""
+    published, say = bench.config.settings.original, bench.reporter.say
+    if role == "original" and published:
+        say(f"Taking the original model from {published}")
+        return bench.engine.place(bench.spec.published(published)), Effort()
+    say(f"Training the {role} model on {len(rows):,} examples")
+    model = bench.engine.place(bench.spec.start(bench.config.settings.seed.train))
+    return model, fit(bench, model, rows, checkpoint, role)
 
 
 def fit(bench: Workbench, model: nn.Module, rows: torch.Tensor, checkpoint: Path, title: str) -> Effort:
@@ -114,9 +123,11 @@ def fit(bench: Workbench, model: nn.Module, rows: torch.Tensor, checkpoint: Path
 
 def predict_all(bench: Workbench, model: nn.Module) -> Splits:
     """Predictions on all training rows, validation and test."""
-    size = bench.config.settings.evaluation.batch_size
+    size, negative = bench.config.settings.evaluation.batch_size, bench.data.facts.get("negative")
     return {
-        name: prediction.predict(model, columns, None, bench.modality, bench.spec.input, bench.engine, size)
+        name: prediction.predict(
+            model, columns, None, bench.modality, bench.spec.input, bench.engine, size, negative
+        )
         for name, columns in bench.columns.items()
     }
 

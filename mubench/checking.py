@@ -120,8 +120,7 @@ def _identities(resolved: dict[str, Any]) -> dict[str, str]:
 
     found = {"data": component(resolved["task"], "task").identity()}
     for name, place in PLACES.items():
-        group, leaf = place.split(".")
-        path = resolved[group].get(leaf)
+        path = OmegaConf.select(OmegaConf.create(resolved), place)
         if path and Path(path).exists():
             found[name] = folder_hash(path)
     return found

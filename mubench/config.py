@@ -22,7 +22,7 @@ _IRRELEVANT = (
     "trainer.residency", "trainer.checkpoint_minutes",
 )  # fmt: skip
 # Paths whose contents enter the fingerprint in their place, wherever they lie.
-PLACES = {"weights": "model.checkpoint", "list": "deletion.path"}
+PLACES = {"weights": "model.checkpoint", "list": "deletion.path", "published": "original"}
 # What the original and the retrained model depend on.
 _SHARED = ("task", "modality", "model", "training", "trainer")
 
@@ -62,7 +62,9 @@ class RunConfig:
         identities = dict(self.identities)
         if role == "original":
             identities.pop("list", None)
+            parts["original"] = self._relevant.get("original")
         else:
+            identities.pop("published", None)
             parts["deletion"] = self._relevant["deletion"]
             parts["seed"] |= {"forget": self.settings.seed.forget}
         return _digest({**parts, "identities": identities, "role": role})

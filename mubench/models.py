@@ -57,8 +57,15 @@ class ModelSpec:
         """The same architecture with every parameter freshly initialised."""
         return self._build(seed, None)
 
-    def _build(self, seed: int, checkpoint: str | None) -> nn.Module:
-        settings = {name: value for name, value in self.build.items() if name != "_target_"}
+    def published(self, checkpoint: str) -> nn.Module:
+        """A model of this task that others trained, head and all; UsageError if it does not fit."""
+        takes = signature(get_method(self.build["_target_"])).parameters
+        if self.checkpoint is None or "whole" not in takes:
+            raise UsageError(f"original={checkpoint}: this model is built here, published weights do not fit")
+        return self._build(0, checkpoint, whole=True)
+
+    def _build(self, seed: int, checkpoint: str | None, **more: Any) -> nn.Module:
+        settings = {name: value for name, value in self.build.items() if name != "_target_"} | more
         if self.checkpoint is not None:
             settings |= {"architecture": self.checkpoint, "checkpoint": checkpoint}
         with seeded(seed):

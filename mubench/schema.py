@@ -115,6 +115,7 @@ class Settings:
     trainer: Trainer
     evaluation: Evaluation
     seed: Seeds
+    original: str | None = None  # hub id or folder: a published original, taken instead of training one
     out: str = "outputs"
     force: bool = False
     save_model: bool = False

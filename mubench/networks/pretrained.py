@@ -22,18 +22,21 @@ def pretrained(
     classes: int,
     architecture: str,
     checkpoint: str | None,
+    whole: bool = False,
     channels: int | None = None,
     image_size: int | None = None,
+    settings: Mapping[str, Any] | None = None,
     **_: int,
 ) -> nn.Module:
     """The weights of a checkpoint under a head for `classes`; fresh weights if there is no checkpoint.
 
-    `auto` names a class of transformers, such as AutoModelForImageClassification. UsageError if
-    weights other than the head's do not fit the architecture.
+    `auto` names a class of transformers, such as AutoModelForImageClassification; `settings` are
+    further values of its config. UsageError if weights other than the head's do not fit the
+    architecture; if `whole`, the head's must fit too.
     """
     from transformers import AutoConfig
 
-    wanted = {"num_labels": classes or None, "num_channels": channels}
+    wanted = {"num_labels": classes or None, "num_channels": channels, **(settings or {})}
     with _loading(architecture):
         changes = {name: value for name, value in wanted.items() if value is not None}
         config = AutoConfig.from_pretrained(architecture, **changes)
@@ -46,6 +49,8 @@ def pretrained(
     odd = [name for name in names if not set(HEADS) & set(name.split("."))]
     if odd:
         raise UsageError(f"model '{checkpoint}': weights do not fit beyond the head: {odd[0]}")
+    if whole and (lacking := [*names, *info["missing_keys"]]):
+        raise UsageError(f"model '{checkpoint}' is no trained model of this task: {lacking[0]} does not fit")
     return at_resolution(model, image_size)
 
 
