@@ -15,7 +15,7 @@ import torch
 
 from mubench import official, storage
 from mubench.data import Dataset
-from mubench.errors import UsageError
+from mubench.errors import UsageError, did_you_mean
 from mubench.files import Corrupt, locked, seal, unseal, writing
 from mubench.modalities.base import BrokenRow, Modality
 from mubench.progress import Reporter
@@ -38,7 +38,18 @@ def load(task: Task, modality: Modality, model: Mapping[str, Any], out: Path, re
             reporter.warn(f"{error}; encoding the data again")
         data = _encode_once(task, modality, model, folder, reporter)
     facts = {**data.facts, "identity": task.identity(), "encoder": str(folder / ENCODER)}
+    facts["negative"] = _negative(task, data.classes)
     return Dataset(data.splits, data.classes, data.labels, task.official, facts, data.groups)
+
+
+def _negative(task: Task, classes: tuple[str, ...]) -> int | None:
+    """The class that means none of the others, if the task names one."""
+    if task.negative is None:
+        return None
+    if task.negative not in classes:
+        hint = did_you_mean(task.negative, classes)
+        raise UsageError(f"task.negative={task.negative} is no class of {task.name}.{hint}")
+    return classes.index(task.negative)
 
 
 @lru_cache(maxsize=4)

@@ -88,7 +88,7 @@ def of_model(bench: Workbench, model: nn.Module, metrics: Sequence[Metric]) -> S
 def _predict(bench: Workbench, model: nn.Module, split: str, rows: np.ndarray) -> Outputs:
     columns = bench.columns["train" if split in ("forget", "retain") else split]
     size = bench.config.settings.evaluation.batch_size
-    negative = bench.data.facts["negative"]
+    negative = bench.data.facts.get("negative")
     return prediction.predict(
         model, columns, rows, bench.modality, bench.spec.input, bench.engine, size, negative
     )

@@ -30,8 +30,12 @@ def predict(
     expected: Any,
     engine: Engine,
     batch_size: int,
+    negative: int | None = None,
 ) -> Outputs:
-    """What a model in evaluation mode predicts for some rows, in their order."""
+    """What a model in evaluation mode predicts for some rows, in their order.
+
+    `negative` is the class that means none of the others, for the metrics that ask for it.
+    """
     model.eval()
     at = torch.arange(len(columns)) if rows is None else torch.from_numpy(rows)
     parts: dict[str, list[Tensor]] = defaultdict(list)
@@ -43,6 +47,8 @@ def predict(
         for name, values in {"losses": losses, **modality.predictions(scores, prepared)}.items():
             parts[name].append(values.cpu())
     arrays: dict[str, Any] = {name: torch.cat(values).numpy() for name, values in parts.items()}
+    if negative is not None:
+        arrays["negative"] = np.array([negative])
     return Outputs(**arrays)
 
 
@@ -50,7 +56,7 @@ def take(outputs: Outputs, rows: np.ndarray) -> Outputs:
     """The predictions of some rows, without what was generated for a sample of all."""
     whole = {name: getattr(outputs, name) for name in PER_EXAMPLE}
     some: dict[str, Any] = {name: None if v is None else v[rows] for name, v in whole.items()}
-    return Outputs(**some)
+    return Outputs(**some, negative=outputs.negative)
 
 
 def save(splits: Splits, path: Path) -> None:

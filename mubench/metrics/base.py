@@ -14,7 +14,7 @@ import numpy as np
 
 Goal = Literal["higher", "lower", "match"]
 Scope = Literal["split", "model", "relative"]
-Reads = Literal["losses", "classes", "tokens", "alternatives", "texts", "pictures"]
+Reads = Literal["losses", "classes", "tokens", "alternatives", "texts", "pictures", "positives"]
 Splits = Mapping[str, "Outputs"]
 
 
@@ -37,6 +37,7 @@ class Outputs:
     log_probs: np.ndarray | None = None  # (N, T) float32, of the label tokens; 0 where padded
     guesses: np.ndarray | None = None  # (N, T) int64, the likeliest token at each place
     alternatives: np.ndarray | None = None  # (N, 1 + K) mean log-probabilities: a paraphrase, K false answers
+    negative: np.ndarray | None = None  # (1,) int64: the class that means none of the others
     sampled: np.ndarray | None = None  # (M,) int64 rows of which the following tells
     texts: tuple[str, ...] | None = None  # (M,) written by the model
     references: tuple[str, ...] | None = None  # (M,) the true ones

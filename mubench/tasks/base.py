@@ -48,6 +48,7 @@ class Task(ABC):
     source: str | None = None  # a local folder instead of the hub
     validation: float = 10.0  # percent of the training rows, split off before anything is deleted
     official: str | None = None  # key of MU-Bench's list of deleted samples
+    negative: str | None = None  # the class that means none of the others: `micro_f1` counts the others
     seed: int = 42  # of the splits that the task itself draws
 
     def __post_init__(self) -> None:

@@ -28,10 +28,10 @@ def from_losses(losses) -> Outputs:
 
 
 def random_outputs(n, seed, shift=1.0, classes=5) -> Outputs:
-    """Gaussian logits, the label's raised by `shift`; float32 as a run stores them."""
+    """Gaussian logits, the label's raised by `shift`; float32 as a run stores them. Class 0 is negative."""
     rng = np.random.default_rng(seed)
     targets = rng.integers(classes, size=n)
     logits = rng.normal(size=(n, classes))
     logits[np.arange(n), targets] += shift
     losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(n), targets]
-    return Outputs(losses.astype(np.float32), targets, logits.astype(np.float32))
+    return Outputs(losses.astype(np.float32), targets, logits.astype(np.float32), negative=np.array([0]))

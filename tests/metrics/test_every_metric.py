@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from predictions_by_hand import random_outputs
 
-from mubench.metrics import METRICS, membership, overall, performance, reference
+from mubench.metrics import METRICS, f1, membership, overall, performance, reference
 from mubench.metrics.base import Unavailable, View
 
 GOALS = {"higher", "lower", "match"}
-MODULES = (performance, overall, membership, reference)
+MODULES = (performance, f1, overall, membership, reference)
 OURS = {name: m for name, m in METRICS.items() if m.function.__module__ in
         {module.__name__ for module in MODULES}}  # fmt: skip
 SPLIT = [m for m in OURS.values() if m.scope == "split"]
