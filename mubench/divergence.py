@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,3 +15,14 @@ def kl(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
     p = F.log_softmax(teacher.detach().float() / temperature, dim=-1)
     q = F.log_softmax(student.float() / temperature, dim=-1)
     return (p.exp() * (p - q)).sum(-1).clamp_min(0)  # rounding may leave -1e-22
+
+
+def kl_of_tokens(teacher: Tensor, student: Tensor, labels: Tensor, temperature: float = 1.0) -> Tensor:
+    """The mean of `kl` over the label tokens of each example, (B,); 0 where it has none.
+
+    Logits (B, T, C); `labels` (B, T) is true where a token counts: only there anything is computed.
+    """
+    rows = labels.nonzero()[:, 0]
+    found = kl(teacher[labels], student[labels], temperature)
+    total = torch.zeros(len(labels), device=found.device, dtype=found.dtype).index_add(0, rows, found)
+    return total / labels.sum(dim=1).clamp_min(1)

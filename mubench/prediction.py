@@ -43,8 +43,9 @@ def predict(
         prepared = modality.prepare(batch, expected, None)
         with engine.autocast():
             scores = modality.logits(model, prepared)
+            more = modality.more_predictions(model, prepared)
         losses = modality.losses(scores, prepared.targets)
-        for name, values in {"losses": losses, **modality.predictions(scores, prepared)}.items():
+        for name, values in {"losses": losses, **modality.predictions(scores, prepared), **more}.items():
             parts[name].append(values.cpu())
     arrays: dict[str, Any] = {name: torch.cat(values).numpy() for name, values in parts.items()}
     if negative is not None:

@@ -121,6 +121,10 @@ class Modality(ABC):
     def predictions(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """What is stored of each example besides its loss: fields of `Outputs`, `targets` among them."""
 
+    def more_predictions(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Fields of `Outputs` that take forwards of their own; batch prepared, without a generator."""
+        return {}
+
     def generate(
         self, model: nn.Module, batch: Batch, expected: Any, generator: torch.Generator
     ) -> dict[str, Any]:
