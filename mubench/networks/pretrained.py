@@ -26,24 +26,26 @@ def pretrained(
     channels: int | None = None,
     image_size: int | None = None,
     settings: Mapping[str, Any] | None = None,
+    dtype: str = "float32",
     **_: int,
 ) -> nn.Module:
     """The weights of a checkpoint under a head for `classes`; fresh weights if there is no checkpoint.
 
     `auto` names a class of transformers, such as AutoModelForImageClassification; `settings` are
-    further values of its config. UsageError if weights other than the head's do not fit the
+    further values of its config; `dtype` is that of the weights, whatever they were saved in (half
+    precision is for autocast to choose). UsageError if weights other than the head's do not fit the
     architecture; if `whole`, the head's must fit too.
     """
     from transformers import AutoConfig
 
-    wanted = {"num_labels": classes or None, "num_channels": channels, **(settings or {})}
+    wanted = {"num_labels": classes or None, "num_channels": channels, "dtype": dtype, **(settings or {})}
     with _loading(architecture):
         changes = {name: value for name, value in wanted.items() if value is not None}
         config = AutoConfig.from_pretrained(architecture, **changes)
         if checkpoint is None:
             return at_resolution(fresh(auto, config), image_size)
         model, info = _class(auto).from_pretrained(
-            checkpoint, config=config, ignore_mismatched_sizes=True, output_loading_info=True
+            checkpoint, config=config, dtype=dtype, ignore_mismatched_sizes=True, output_loading_info=True
         )
     names = [key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]]
     odd = [name for name in names if not set(HEADS) & set(name.split("."))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import numpy as np
 from mubench.errors import UsageError
 from mubench.hub import reaching
 from mubench.tasks.base import Raw, RawSplit, Task
+
+KINDS = ("parquet", "csv", "json", "jsonl")  # files that a local copy may consist of
 
 
 @dataclass
@@ -103,17 +105,37 @@ class HubClassification(HubTask):
 
 
 def local_table(folder: Path, split: str) -> Any:
-    """One split of a local copy: what `Dataset.save_to_disk` leaves, or the hub's parquet files."""
+    """One split of a local copy: what `save_to_disk` leaves, or the hub's parquet, csv or json files."""
     import datasets
 
     saved: Mapping[str, Path] = {"whole": folder / "dataset_dict.json", "one": folder / split}
     if saved["whole"].is_file() and saved["one"].is_dir():
         return datasets.load_from_disk(str(saved["one"]))
-    files = sorted(str(p) for p in folder.rglob("*.parquet") if p.name.startswith(split))
-    files = files or sorted(str(p) for p in folder.rglob("*.parquet") if p.parent.name == split)
-    if not files:
-        raise UsageError(
-            f"task.source={folder}: no {split} split there (looked for dataset_dict.json of "
-            f"save_to_disk and for {split}*.parquet)"
-        )
-    return datasets.Dataset.from_parquet(files)
+    for kind in KINDS:
+        found = sorted(folder.rglob(f"*.{kind}"))
+        files = [p for p in found if p.name.startswith(split)] or [p for p in found if p.parent.name == split]
+        if files:
+            return read_files(files)
+    raise UsageError(
+        f"task.source={folder}: no {split} split there (looked for dataset_dict.json of save_to_disk and for "
+        f"{', '.join(f'{split}*.{kind}' for kind in KINDS)})"
+    )
+
+
+def read_files(files: Sequence[Path]) -> Any:
+    """The rows of parquet, csv (with a header) or json files, all of one kind, one file after the other.
+
+    An empty cell of a csv file is an empty text. UsageError for a file that cannot be read.
+    """
+    import datasets
+
+    names = [str(path) for path in files]
+    try:
+        if files[0].suffix == ".parquet":
+            return datasets.Dataset.from_parquet(names)
+        if files[0].suffix == ".csv":
+            return datasets.Dataset.from_csv(names, keep_default_na=False)
+        return datasets.Dataset.from_json(names)
+    except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:200]
+        raise UsageError(f"{', '.join(names)} cannot be read: {reason}") from error
