@@ -15,7 +15,10 @@ KEY = (
     "task", "modality", "model", "method", "deletion", "ratio", "adapter", "curriculum", "optimizer", "seed",
 )  # fmt: skip
 # What a run leaves besides its record; the record knows their hashes.
-FILES = ("predictions.safetensors", "forget_ids.npy", "history.jsonl", "model/model.safetensors")
+FILES = (
+    "predictions.safetensors", "forget_ids.npy", "history.jsonl", "model/model.safetensors",
+    "model/adapter_model.safetensors", "model/adapter_config.json",
+)  # fmt: skip
 
 
 @dataclass

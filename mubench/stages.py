@@ -52,7 +52,9 @@ def work(bench: Workbench, method: Method, record: Record) -> None:
 
 def _data(bench: Workbench) -> dict[str, Any]:
     sizes = {name: len(columns) for name, columns in bench.columns.items()}
-    return {"identity": bench.data.facts["identity"], "classes": len(bench.data.classes), **sizes}
+    facts = bench.data.facts
+    known = {"identity": facts["identity"], "classes": len(bench.data.classes)}
+    return {**known, **sizes, **facts.get("notes", {})}
 
 
 def _forget_set(bench: Workbench) -> dict[str, Any]:
@@ -97,7 +99,8 @@ def check(config: RunConfig) -> None:
 
 
 def refuse(bench: Workbench, method: Method) -> None:
-    """NotApplicable for a set that the method reads and this data lacks, before anything is trained."""
+    """UsageError for what this data and network make impossible, before anything is trained."""
+    bench.adapter.check(lambda: bench.spec.fresh(0), bench.classes)
     for part in sorted(method.reads):
         if not len(bench.rows(part)):
             name = bench.config.key["method"]
@@ -114,9 +117,10 @@ def _reference(bench: Workbench, method: Method) -> Artifact | None:
 
 def _unlearn(bench: Workbench, method: Method, start: Artifact) -> tuple[Run, dict[str, Any]]:
     """The unlearned model, and what making it cost."""
-    settings = bench.config.settings
+    settings, model = bench.config.settings, start.model(bench)
+    whole = sum(weight.numel() for weight in model.parameters())
     run = Run(
-        bench.adapter.attach(start.model(bench), settings.seed.unlearn),
+        bench.adapter.attach(model, bench.classes, settings.seed.unlearn, bench.reporter),
         bench.spec,
         bench.modality,
         bench.columns,
@@ -137,7 +141,8 @@ def _unlearn(bench: Workbench, method: Method, start: Artifact) -> tuple[Run, di
     seconds = time.perf_counter() - started + run.effort.earlier_seconds
     cost = artifacts.cost_of(run.effort) | {"unlearn_seconds": seconds, "prepare_seconds": prepared}
     del cost["seconds"]
-    return run, {**cost, **memory.read()}
+    moving = sum(weight.numel() for weight in run.model.parameters() if weight.requires_grad)
+    return run, {**cost, **memory.read(), "parameters": whole, "trainable_parameters": moving}
 
 
 def _evidence(

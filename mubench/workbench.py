@@ -33,6 +33,11 @@ class Workbench:
     engine: Engine
     reporter: Reporter
 
+    @property
+    def classes(self) -> int:
+        """Outputs of the model's head, 0 where it gives no classes."""
+        return self.spec.classes if "classes" in self.modality.gives else 0
+
     def rows(self, name: str) -> Tensor:
         """Rows (n,) of a set: forget and retain in the training columns, else the whole split."""
         if name in ("forget", "retain"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
 from mubench import models
+from mubench.progress import Reporter
 
 
 @dataclass
@@ -17,23 +19,37 @@ class Adapter(ABC):
 
     name: str = ""
 
+    def check(self, build: Callable[[], nn.Module], classes: int) -> None:  # noqa: B027
+        """UsageError for settings that the network cannot take, before anything is trained."""
+
     @abstractmethod
-    def attach(self, model: nn.Module, seed: int) -> nn.Module:
-        """The model that methods see, its trainable weights marked; new ones are drawn by the seed."""
+    def attach(self, model: nn.Module, classes: int, seed: int, reporter: Reporter) -> nn.Module:
+        """The model that methods see, its trainable weights marked; new ones are drawn by the seed.
+
+        `classes` is the size of the head's output, 0 where the model gives no classes.
+        """
 
     @abstractmethod
     def save(self, model: nn.Module, folder: Path) -> None:
         """What has to be kept beside the original to have the unlearned model again, atomically."""
+
+    @abstractmethod
+    def load(self, model: nn.Module, folder: Path) -> nn.Module:
+        """The unlearned model again, from the original (which changes) and what `save` left."""
 
 
 @dataclass
 class NoAdapter(Adapter):
     """All weights of the model itself move."""
 
-    def attach(self, model: nn.Module, seed: int) -> nn.Module:
+    def attach(self, model: nn.Module, classes: int, seed: int, reporter: Reporter) -> nn.Module:
         """The model as it is."""
         return model
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """The whole model."""
         models.save(model, folder / "model.safetensors")
+
+    def load(self, model: nn.Module, folder: Path) -> nn.Module:
+        """All weights replaced."""
+        return models.load(model, folder / "model.safetensors")
