@@ -101,7 +101,10 @@ def _write(task: Task, raw: Raw, modality: Modality, model: Mapping[str, Any], f
         if not len(split.labels):
             raise UsageError(f"{task.name}: the {name} split is empty")
     train = raw.splits["train"]
-    modality.learn({name: train.fields[name] for name in modality.fields}, model, folder / ENCODER)
+    try:
+        modality.learn({name: train.fields[name] for name in modality.fields}, model, folder / ENCODER)
+    except BrokenRow as error:
+        raise UsageError(f"{task.name}: row {error.place} of train: {error.wrong}") from error
     names = ["labels.npy"]
     np.save(folder / "labels.npy", train.labels)
     for name, parts in _parts(task, raw).items():
