@@ -136,7 +136,7 @@ def pixels_of(image: Any, place: int) -> np.ndarray:
     try:
         if isinstance(image, dict):
             data = image.get("bytes")
-            image = Pillow.open(io.BytesIO(data) if data else image["path"])
+            image = Pillow.open(io.BytesIO(data or Path(image["path"]).read_bytes()))
         return np.asarray(image.convert("RGB"))
     except (OSError, KeyError, AttributeError, SyntaxError, TypeError, ValueError) as error:
         raise BrokenRow(place, f"the image cannot be decoded: {error}") from error

@@ -51,6 +51,7 @@ def draw(shape: int, colour: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def png(picture: np.ndarray) -> dict[str, Any]:
+    """A picture (H, W, 3) uint8 as an encoded file, {"bytes", "path"}."""
     from PIL import Image
 
     stream = io.BytesIO()
