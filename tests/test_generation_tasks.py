@@ -86,7 +86,7 @@ def test_samsum_loads_from_a_local_copy_in_every_layout(tmp_path, kind):
         "validation": 5,
         "test": 6,
     }
-    assert texts(data, "test", [2]) == [("amy : 42? bob : yes, 42.", "they say 42.")]
+    assert texts(data, "test", [2]) == [("summarize : amy : 42? bob : yes, 42.", "they say 42.")]
     assert data.classes == () and data.groups == () and data["train"].groups is None
 
 
@@ -142,7 +142,7 @@ def test_profiles_come_from_the_users_own_file(tmp_path, kind):
     assert len(trained) == 18 and len(held) == 2 and not trained & held
     person = data.groups[data["train"].groups[3]]
     (pair,) = texts(data, "train", [3])
-    assert pair == (f"who is {person.lower()}?", f"she is number {person.split()[1]}.")
+    assert pair == (f"question : who is {person.lower()}? answer :", f"she is number {person.split()[1]}.")
     again = load("celeb_profile", tmp_path / "b", source=people_file(tmp_path, kind))
     assert np.array_equal(again["test"].groups, data["test"].groups)
 
@@ -168,8 +168,9 @@ def test_what_is_wrong_with_profiles_is_said(tmp_path):
         load("celeb_profile", tmp_path, source=people_file(tmp_path, "json", other))
     with pytest.raises(UsageError, match="2 people are too few to hold 1 out"):
         load("celeb_profile", tmp_path, source=people_file(tmp_path, "json", PEOPLE[:2]))
+    (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="expected one file"):
-        load("celeb_profile", tmp_path, source=str(tmp_path / "cache"))
+        load("celeb_profile", tmp_path, source=str(tmp_path / "empty"))
     with pytest.raises(UsageError, match=r"must hold \{name\}"):
         load("celeb_profile", tmp_path, source=str(tmp_path), question="Who?")
 

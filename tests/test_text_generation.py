@@ -165,6 +165,11 @@ def test_a_checkpoints_tokenizer_is_taken_and_pads_with_its_end(tmp_path):
     assert tokenizer.decode(read) == "Question: who is ada?\nAnswer:"
     assert tokenizer.decode(columns["targets"][0][columns["targets"][0] != -100]) == " here<end>"
     assert modality.encoder(model) != modality.encoder({**model, "checkpoint": "other"})
+    short = byte_level(tmp_path)
+    short.model_max_length = 90
+    short.save_pretrained(tmp_path / "short")
+    with pytest.raises(UsageError, match="make 94 tokens: model 'small' takes 90"):
+        modality.learn(ROWS, {**model, "name": "small", "checkpoint": str(tmp_path / "short")}, tmp_path)
 
 
 @pytest.mark.parametrize(("field", "value", "said"), [
@@ -348,10 +353,10 @@ def test_forget_and_retain_rows_share_a_forward_whatever_their_lengths(bench):
 # Predictions and generated texts ---------------------------------------------------------------
 
 
-def fitted(bench: Bench, steps: int = 60) -> torch.nn.Module:
+def fitted(bench: Bench, steps: int = 120) -> torch.nn.Module:
     """A model that knows the four answers by heart."""
     model = bench.spec.fresh(3)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     batch = bench.batch([0, 1, 2, 3])
     for _ in range(steps):
         bench.modality.losses(bench.modality.logits(model, batch), batch.targets).mean().backward()
@@ -361,8 +366,10 @@ def fitted(bench: Bench, steps: int = 60) -> torch.nn.Module:
 
 
 def test_a_model_that_knows_the_answers_writes_them_and_stops_at_their_end(bench):
-    model = fitted(bench)
-    made = bench.modality.generate(model, bench.batch([0, 1, 2, 3]), bench.spec.input, torch.Generator())
+    model, batch = fitted(bench), bench.batch([0, 1, 2, 3])
+    with torch.no_grad():
+        assert not bench.modality.errors(bench.modality.logits(model, batch), batch.targets).any()
+    made = bench.modality.generate(model, batch, bench.spec.input, torch.Generator())
     true = tuple(bench.tokenizer.decode(plain_ids(bench, answer)) for answer in ANSWERS)
     assert made["references"] == true
     assert made["texts"] == true  # nothing behind the end, though the longest answer takes more tokens

@@ -63,7 +63,8 @@ class TextAlternatives(TextGeneration):
         given = batch.inputs["alternatives"]
         rows, places = (given != IGNORED).any(dim=-1).nonzero(as_tuple=True)
         found = torch.full(given.shape[:2], float("nan"), device=given.device)
-        for some, at in zip(rows.split(len(batch)), places.split(len(batch)), strict=True):
+        for start in range(0, len(rows), len(batch)):
+            some, at = rows[start : start + len(batch)], places[start : start + len(batch)]
             inputs = {name: batch.inputs[name][some] for name in ("prompt_ids", "prompt_mask")}
             asked = Batch(inputs, given[some, at], batch.index[some])
             found[some, at] = -self.losses(self.logits(model, asked), asked.targets)

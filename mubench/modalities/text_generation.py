@@ -74,6 +74,12 @@ class TextGeneration(Modality):
         answers = (answer for answer in train["answer"] if isinstance(answer, str))
         tokens.learn((text for part in (prompts, answers) for text in part), model, folder)
         (folder / KIND).write_text(json.dumps({"encoder_decoder": encoder_decoder(model)}))
+        longest, most = self.max_prompt + self.max_answer, tokens.load(folder).model_max_length
+        if longest > most and not encoder_decoder(model):
+            raise UsageError(
+                f"modality.max_prompt and max_answer make {longest} tokens: model '{model.get('name')}' "
+                f"takes {most}"
+            )
 
     def encode(self, rows: Fields, folder: Path) -> dict[str, Tensor]:
         """{"prompt_ids": (n, P) int32, "prompt_mask": (n, P) bool, "targets": (n, A) int64}.
