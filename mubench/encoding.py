@@ -44,12 +44,11 @@ def load(task: Task, modality: Modality, model: Mapping[str, Any], out: Path, re
 
 def _negative(task: Task, classes: tuple[str, ...]) -> int | None:
     """The class that means none of the others, if the task names one."""
-    if task.negative is None:
-        return None
-    if task.negative not in classes:
-        hint = did_you_mean(task.negative, classes)
-        raise UsageError(f"task.negative={task.negative} is no class of {task.name}.{hint}")
-    return classes.index(task.negative)
+    negative = task.negative_class()
+    if negative is not None and negative not in classes:
+        hint = did_you_mean(negative, classes)
+        raise UsageError(f"task.negative={negative} is no class of {task.name}.{hint}")
+    return None if negative is None else classes.index(negative)
 
 
 @lru_cache(maxsize=4)

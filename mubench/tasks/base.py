@@ -48,7 +48,6 @@ class Task(ABC):
     source: str | None = None  # a local folder instead of the hub
     validation: float = 10.0  # percent of the training rows, split off before anything is deleted
     official: str | None = None  # key of MU-Bench's list of deleted samples
-    negative: str | None = None  # the class that means none of the others: `micro_f1` counts the others
     seed: int = 42  # of the splits that the task itself draws
 
     def __post_init__(self) -> None:
@@ -59,6 +58,10 @@ class Task(ABC):
     @abstractmethod
     def load(self) -> Raw:
         """The raw splits; UsageError with one sentence where the data is missing or malformed."""
+
+    def negative_class(self) -> str | None:
+        """The class that means none of the others, if the task has a setting `negative` for it."""
+        return None
 
     def identity(self) -> str:
         """A text that changes when the data may have: what names the cache and enters fingerprints.
