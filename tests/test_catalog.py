@@ -16,12 +16,24 @@ from mubench.plan import Planner
 DIRS = catalog.config_dirs()
 # A choice on its own needs these beside it.
 COMPANIONS = {"file": ["deletion.path={here}"], "official": ["task=cifar10"]}
+READ_BY_MODALITIES = {"image_size", "vocabulary", "tokenizer", "features", "prompt_length"}
 EVERY = [(group, name) for group in catalog.GROUPS if group != "sweep" for name in catalog.names(group, DIRS)]
+
+
+def task_for(model: str) -> str:
+    """A twin that the model can read."""
+    modality = OmegaConf.load(catalog.path_of("model", model, DIRS)).model.modality
+    return next(
+        name for name in catalog.names("task", DIRS) if name.startswith("mini/")
+        and OmegaConf.load(catalog.path_of("task", name, DIRS)).task.modality == modality
+    )  # fmt: skip
 
 
 def composed(group: str, name: str, here: str):
     """The one cell of a command that chooses this."""
     beside = [text.format(here=here) for text in COMPANIONS.get(name, [])]
+    if group == "model":
+        beside.append(f"task={task_for(name)}")
     (cell,) = Planner(DIRS).cells([f"{group}={name}", *beside], multirun=False)
     return cell
 
@@ -44,7 +56,8 @@ def test_a_yaml_sets_exactly_the_fields_of_its_class(group, name):
 @pytest.mark.parametrize("name", catalog.names("model", DIRS))
 def test_a_model_builds_with_the_arguments_of_its_function(name):
     node = composed("model", name, __file__).resolved["model"]
-    assert set(node) == {"name", "modality", "build", "checkpoint", "image_size"}
+    always = {"name", "modality", "build", "checkpoint"}
+    assert always <= set(node) <= always | READ_BY_MODALITIES
     given = dict.fromkeys(["classes", "channels", "image_size", *node["build"]])
     given |= {"architecture": None, "checkpoint": None} if node["checkpoint"] else {}
     given.pop("_target_")
