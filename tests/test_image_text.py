@@ -176,14 +176,14 @@ def test_a_flip_is_refused():
 
 
 def test_the_twins_sentences_are_as_often_true_and_noise_is_in_training_only():
-    train, clean = (statements("train", 300, 100, noise, 42) for noise in (0.1, 0.0))
-    assert train == statements("train", 300, 100, 0.1, 42)
+    train, clean = (statements("train", 300, 100, noise, 3, 42) for noise in (0.1, 0.0))
+    assert train == statements("train", 300, 100, 0.1, 3, 42)
     assert set(train[0]) == {"images", "sentence", "label"}
     wrong = np.mean([a["label"] != b["label"] for a, b in zip(train, clean, strict=True)])
     assert 0.05 < wrong < 0.15
-    test = statements("test", 300, 100, 0.1, 42)
+    test = statements("test", 300, 100, 0.1, 3, 42)
     assert sum(row["label"] == "True" for row in test) == 50
-    ood = statements("ood", 300, 100, 0.1, 42)
+    ood = statements("ood", 300, 100, 0.1, 3, 42)
     assert not {row["sentence"] for row in ood} & {row["sentence"] for row in [*train, *test]}
     kinds = {row["sentence"].split(" show")[0] for row in test}
     assert kinds == {"both pictures", "at least one picture"}
