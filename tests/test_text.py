@@ -102,6 +102,24 @@ def test_settings_that_cannot_be_are_refused(tmp_path):
         learned(tmp_path / "out", settings, max_length=32)
 
 
+def test_a_tokenizer_whose_package_is_missing_names_the_extra(tmp_path, monkeypatch):
+    import transformers
+
+    def read(place):
+        raise ValueError("`tiktoken` is required to read a `tiktoken` file")
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", read)
+    settings = {"name": "deberta", "checkpoint": "some/where"}
+    monkeypatch.setattr("mubench.extras.find_spec", lambda name: name)
+    with pytest.raises(UsageError, match=r"cannot load the tokenizer 'some/where' from the hub"):
+        learned(tmp_path, settings)
+    monkeypatch.setattr("mubench.extras.find_spec", lambda name: None if name == "sentencepiece" else name)
+    with pytest.raises(
+        UsageError, match=r"'some/where' needs the package sentencepiece: .*\[sentencepiece\]"
+    ):
+        learned(tmp_path, settings)
+
+
 def test_the_tokenizer_and_the_cut_name_the_cache():
     known = [Text("text", max_length=n).encoder(model) for n in (16, 32)
              for model in ({"checkpoint": "a/b"}, {"checkpoint": "a/c"}, {"vocabulary": 50})]  # fmt: skip

@@ -7,6 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from mubench.errors import UsageError
+from mubench.extras import need
 from mubench.fingerprint import folder_hash
 from mubench.hub import reaching
 
@@ -33,13 +35,25 @@ def learn(texts: Iterable[str], model: Mapping[str, Any], folder: Path) -> None:
     if place is None:
         wordpiece(texts, int(model.get("vocabulary", VOCABULARY))).save_pretrained(str(folder))
         return
-    from transformers import AutoTokenizer
-
-    with reaching(f"the tokenizer '{place}' from the hub or a folder", "and pass model.tokenizer=PATH"):
-        tokenizer = AutoTokenizer.from_pretrained(place)
+    tokenizer = _published(place)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.save_pretrained(str(folder))
+
+
+def _published(place: str) -> Any:
+    """A tokenizer of the hub or a folder; UsageError if it cannot be had, or needs a package to be read."""
+    from transformers import AutoTokenizer
+
+    what = f"the tokenizer '{place}'"
+    try:
+        with reaching(f"{what} from the hub or a folder", "and pass model.tokenizer=PATH"):
+            return AutoTokenizer.from_pretrained(place)
+    except UsageError as error:
+        # Without sentencepiece, transformers tries to read its files as tiktoken's, and says so.
+        if any(word in str(error.__cause__) for word in ("tiktoken", "sentencepiece", "protobuf")):
+            need(what, "sentencepiece", "google", extra="sentencepiece")
+        raise
 
 
 def wordpiece(texts: Iterable[str], vocabulary: int) -> Any:
