@@ -58,10 +58,12 @@ def test_a_model_builds_with_the_arguments_of_its_function(name):
     node = composed("model", name, __file__).resolved["model"]
     always = {"name", "modality", "build", "checkpoint"}
     assert always <= set(node) <= always | READ_BY_MODALITIES
-    given = dict.fromkeys(["classes", "channels", "image_size", *node["build"]])
+    build = inspect.signature(get_method(node["build"]["_target_"]))
+    tokens = {"vocab_size"} & set(build.parameters)  # of the input's dimensions, where one names it
+    given = dict.fromkeys(["classes", "channels", "image_size", *tokens, *node["build"]])
     given |= {"architecture": None, "checkpoint": None} if node["checkpoint"] else {}
     given.pop("_target_")
-    inspect.signature(get_method(node["build"]["_target_"])).bind(**given)
+    build.bind(**given)
 
 
 def test_every_sweep_is_a_sweep_without_m():
