@@ -52,7 +52,13 @@ def _finite(values: np.ndarray, what: str) -> np.ndarray:
 
 
 @metric(
-    goal={"test": "higher", "validation": "higher", "retain": "higher", "forget": "match"},
+    goal={
+        "test": "higher",
+        "validation": "higher",
+        "retain": "higher",
+        "ood": "higher",
+        "forget": "match",
+    },
     scope="split",
 )
 def accuracy(outputs: Outputs) -> float:
@@ -64,7 +70,7 @@ def accuracy(outputs: Outputs) -> float:
 
 
 @metric(
-    goal={"test": "lower", "validation": "lower", "retain": "lower", "forget": "match"},
+    goal={"test": "lower", "validation": "lower", "retain": "lower", "ood": "lower", "forget": "match"},
     scope="split",
     reads="losses",
 )
