@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from functools import cache
 
-import numpy as np
 import pytest
 import torch
+from families import FAMILIES
 from tiny import ADAMW
 
 from mubench import catalog
+from mubench.adapters.lora import LoRA
 from mubench.checking import component
-from mubench.data import Columns
 from mubench.engine import Engine
 from mubench.errors import Diverged, UsageError
-from mubench.modalities.image import Image, InputSpec
-from mubench.models import ModelSpec, reference_seed
+from mubench.models import reference_seed
 from mubench.plan import Planner
 from mubench.progress import Reporter
 from mubench.run import Run
@@ -25,7 +24,6 @@ from mubench.schema import Recipe, Trainer
 DIRS = catalog.config_dirs()
 METHODS = catalog.names("method", DIRS)
 MOVING = [name for name in METHODS if name not in ("original", "retrain")]
-FORGET, RETAIN = list(range(0, 21)), list(range(21, 60))  # 21 rows: not a multiple of the batch of 8
 
 
 @cache
@@ -37,22 +35,22 @@ def build(name: str, **changes):
     return component({**config_of(name).method, **changes}, "method")
 
 
-def split(count: int, seed: int) -> Columns:
-    rng = np.random.default_rng(seed)
-    pixels = torch.from_numpy(rng.integers(0, 256, (count, 1, 8, 8), dtype=np.uint8))
-    return Columns({"pixel_values": pixels}, torch.from_numpy(rng.integers(0, 4, count)), np.arange(count))
+def served(name: str, family: str):
+    """The method, where it applies to the family."""
+    method = build(name)
+    if not FAMILIES[family]().serves(method):
+        pytest.skip(f"{name} does not apply to {family}")
+    return method
 
 
-def make_run(method, forget=None, retain=None, seed=3, **recipe) -> Run:
-    rows = {"forget": FORGET if forget is None else forget, "retain": RETAIN if retain is None else retain,
-            "validation": range(20)}  # fmt: skip
-    spec = ModelSpec(
-        {"_target_": "mubench.networks.resnet.SmallResNet", "widths": [8, 8]}, 4,
-        {"channels": 1, "image_size": 8}, InputSpec(8, (0.5,), (0.3,)),
-    )  # fmt: skip
-    settings = {"epochs": 3, "batch_size": 8, "lr": 1e-2, "schedule": "constant", "optimizer": dict(ADAMW)}
+def make_run(method, family="image", forget=None, retain=None, seed=3, **recipe) -> Run:
+    case = FAMILIES[family]()
+    rows = {"forget": case.forget if forget is None else forget,
+            "retain": case.retain if retain is None else retain,
+            "validation": range(len(case.validation))}  # fmt: skip
+    settings = {**case.recipe, "schedule": "constant", "optimizer": dict(ADAMW)}
     run = Run(
-        spec.fresh(0), spec, Image("image"), {"train": split(60, 0), "validation": split(20, 1)},
+        case.spec.fresh(0), case.spec, case.modality, {"train": case.train, "validation": case.validation},
         {n: torch.tensor(list(rows[n]), dtype=torch.int64) for n in method.reads},
         Recipe(**{**settings, **recipe}), Engine(Trainer(device="cpu")), seed, Reporter(quiet=True),
     )  # fmt: skip
@@ -60,8 +58,8 @@ def make_run(method, forget=None, retain=None, seed=3, **recipe) -> Run:
     return run
 
 
-def unlearned(method, **settings) -> torch.Tensor:
-    run = make_run(method, **settings)
+def unlearned(method, family="image", **settings) -> torch.Tensor:
+    run = make_run(method, family, **settings)
     method.prepare(run)
     method.unlearn(run)
     return torch.nn.utils.parameters_to_vector(run.model.parameters()).detach()
@@ -76,13 +74,14 @@ def test_the_yaml_lists_exactly_the_methods_settings(name):
     assert type(method).__doc__ and catalog.describe("method", name, DIRS)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", METHODS)
-def test_the_same_seed_gives_the_same_bits_whatever_the_global_generator(name):
+def test_the_same_seed_gives_the_same_bits_whatever_the_global_generator(name, family):
     torch.manual_seed(1)
-    first = unlearned(build(name))
+    first = unlearned(served(name, family), family)
     torch.manual_seed(2)
     state = torch.get_rng_state()
-    second = unlearned(build(name))
+    second = unlearned(build(name), family)
     assert torch.equal(first, second)
     assert torch.equal(state, torch.get_rng_state())
 
@@ -92,10 +91,11 @@ def test_another_seed_gives_other_weights(name):
     assert not torch.equal(unlearned(build(name)), unlearned(build(name), seed=4))
 
 
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", MOVING)
-def test_the_model_moves_and_its_teachers_do_not(name):
-    method = build(name)
-    run = make_run(method)
+def test_the_model_moves_and_its_teachers_do_not(name, family):
+    method = served(name, family)
+    run = make_run(method, family)
     start = {n: w.clone() for n, w in run.model.state_dict().items()}
     method.prepare(run)
     teachers = {key: value for key, value in vars(method).items() if isinstance(value, torch.nn.Module)}
@@ -109,21 +109,24 @@ def test_the_model_moves_and_its_teachers_do_not(name):
         assert not any(p.requires_grad or p.grad is not None for p in teacher.parameters())
 
 
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", MOVING)
-def test_sets_that_are_declared_have_an_effect_and_others_may_be_absent(name):
-    method = build(name)
-    result = unlearned(method)
+def test_sets_that_are_declared_have_an_effect_and_others_may_be_absent(name, family):
+    method, case = served(name, family), FAMILIES[family]()
+    result = unlearned(method, family)
     assert torch.isfinite(result).all()
-    for part, other in (("forget", FORGET[:-4]), ("retain", RETAIN[:-4])):
-        changed = unlearned(build(name), **{part: other})
+    for part, other in (("forget", case.forget[:-4]), ("retain", case.retain[:-4])):
+        changed = unlearned(build(name), family, **{part: other})
         assert torch.equal(result, changed) == (part not in method.needs), part
 
 
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", MOVING)
-def test_every_row_is_used_when_the_set_is_no_multiple_of_the_batch(name):
-    for forget in (FORGET, FORGET[:3]):  # 3: smaller than one batch
-        method = build(name)
-        run = make_run(method, forget=forget)
+def test_every_row_is_used_when_the_set_is_no_multiple_of_the_batch(name, family):
+    case = FAMILIES[family]()
+    for forget in (case.forget, case.forget[:3]):  # 3: smaller than one batch
+        method = served(name, family)
+        run = make_run(method, family, forget=forget)
         seen: set[int] = set()
         prepare = run.prepare
 
@@ -135,7 +138,7 @@ def test_every_row_is_used_when_the_set_is_no_multiple_of_the_batch(name):
         run.prepare = watched
         method.prepare(run)
         method.unlearn(run)
-        expected = set(forget) if "forget" in method.needs else set(RETAIN)
+        expected = set(forget) if "forget" in method.needs else set(case.retain)
         assert expected <= seen
 
 
@@ -161,10 +164,11 @@ def test_every_setting_changes_the_result(name):
         assert not torch.equal(base, changed), f"{key}={other} changes nothing"
 
 
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", MOVING)
-def test_divergence_is_named_not_hidden(name):
+def test_divergence_is_named_not_hidden(name, family):
     with pytest.raises(Diverged, match="diverged"):
-        unlearned(build(name), lr=1e3, weight_decay=1e3, clip=None, epochs=10)
+        unlearned(served(name, family), family, lr=1e3, weight_decay=1e3, clip=None, epochs=10)
 
 
 def test_reading_an_undeclared_set_is_refused():
@@ -174,6 +178,20 @@ def test_reading_an_undeclared_set_is_refused():
         run.stream("forget")
 
 
+def stopping(method, run, after: int):
+    """The method's own hook, interrupted after some steps."""
+    steps = 0
+
+    def after_step() -> None:
+        nonlocal steps
+        method.after_step(run)
+        steps += 1
+        if steps == after:
+            raise KeyboardInterrupt
+
+    return after_step
+
+
 @pytest.mark.parametrize("name", MOVING)
 def test_an_interrupted_method_goes_on_to_the_same_bits(name, tmp_path):
     """A checkpoint after every look; the second process starts from the first's last one."""
@@ -181,16 +199,7 @@ def test_an_interrupted_method_goes_on_to_the_same_bits(name, tmp_path):
     method = build(name)
     run = make_run(method)
     run.checkpoints, run.engine = tmp_path, Engine(Trainer(device="cpu", checkpoint_minutes=0))
-    steps = 0
-
-    def stop_at_seven() -> None:
-        nonlocal steps
-        method.after_step(run)
-        steps += 1
-        if steps == 7:
-            raise KeyboardInterrupt
-
-    run.hooks = replace(run.hooks, after_step=stop_at_seven)
+    run.hooks = replace(run.hooks, after_step=stopping(method, run, after=7))
     method.prepare(run)
     with pytest.raises(KeyboardInterrupt):
         method.unlearn(run)
@@ -201,6 +210,36 @@ def test_an_interrupted_method_goes_on_to_the_same_bits(name, tmp_path):
     again.unlearn(resumed)
     result = torch.nn.utils.parameters_to_vector(resumed.model.parameters()).detach()
     assert torch.equal(whole, result)
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_with_lora_the_updates_and_the_head_move_alone_and_a_resumed_run_ends_the_same(name, tmp_path):
+    def start(checkpoints=None):
+        method = build(name)
+        run = make_run(method)
+        run.model = LoRA("lora").attach(run.model, 4, 3, run.reporter)
+        run.checkpoints, run.engine = checkpoints, Engine(Trainer(device="cpu", checkpoint_minutes=0))
+        return method, run
+
+    method, whole = start()
+    before = {n: w.clone() for n, w in whole.model.state_dict().items()}
+    method.prepare(whole)
+    method.unlearn(whole)
+    after = whole.model.state_dict()
+    moved = {n for n in after if not torch.equal(before[n], after[n])}
+    assert moved and all(".lora_" in n or n.startswith("head.") for n in moved)
+    assert any(".lora_B." in n for n in moved)
+
+    method, cut = start(tmp_path)
+    cut.hooks = replace(cut.hooks, after_step=stopping(method, cut, after=7))
+    method.prepare(cut)
+    with pytest.raises(KeyboardInterrupt):
+        method.unlearn(cut)
+    method, resumed = start(tmp_path)
+    method.prepare(resumed)
+    method.unlearn(resumed)
+    found = resumed.model.state_dict()
+    assert all(torch.equal(found[n], after[n]) for n in after)
 
 
 def test_under_equal_seeds_start_teacher_and_reference_are_three_networks():

@@ -1,0 +1,119 @@
+"""One small problem of each family that methods must serve: a real modality, a tiny model, random data.
+
+Another family is one more function in `FAMILIES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mubench.data import Columns
+from mubench.methods.base import Method
+from mubench.modalities.base import Modality
+from mubench.modalities.image import Image, InputSpec
+from mubench.modalities.text_generation import GenerationSpec, TextGeneration
+from mubench.modalities.text_to_image import PromptSpec, TextToImage
+from mubench.models import ModelSpec
+
+NETWORKS = "mubench.networks"
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a Run needs; D_f is no multiple of the batch, and the recipe as short as it may be."""
+
+    modality: Modality
+    spec: ModelSpec
+    train: Columns
+    validation: Columns
+    forget: list[int]
+    retain: list[int]
+    recipe: dict[str, Any] = field(default_factory=lambda: {"epochs": 1, "batch_size": 4, "lr": 1e-2})
+
+    def serves(self, method: Method) -> bool:
+        """Whether the method says that it applies."""
+        return bool(method.families & {"any", self.modality.name, *self.modality.gives})
+
+
+def image() -> Family:
+    """A small ResNet on noise of four classes."""
+
+    def split(count: int, seed: int) -> Columns:
+        rng = np.random.default_rng(seed)
+        pixels = torch.from_numpy(rng.integers(0, 256, (count, 1, 8, 8), dtype=np.uint8))
+        labels = torch.from_numpy(rng.integers(0, 4, count))
+        return Columns({"pixel_values": pixels}, labels, np.arange(count))
+
+    spec = ModelSpec(
+        {"_target_": f"{NETWORKS}.resnet.SmallResNet", "widths": [8, 8]}, 4,
+        {"channels": 1, "image_size": 8}, InputSpec(8, (0.5,), (0.3,)),
+    )  # fmt: skip
+    recipe = {"epochs": 3, "batch_size": 8, "lr": 1e-2}
+    forget, retain = list(range(21)), list(range(21, 60))
+    return Family(Image("image"), spec, split(60, 0), split(20, 1), forget, retain, recipe)
+
+
+def text_generation() -> Family:
+    """A GPT-2 of one layer on random answers; 0 is padding, 1 ends a text."""
+
+    def split(count: int, seed: int) -> Columns:
+        draw = torch.Generator().manual_seed(seed)
+        prompts, answers = (torch.randint(2, 12, (count, width), generator=draw) for width in (4, 3))
+        lengths = torch.randint(1, 4, (count, 1), generator=draw)
+        answers[(torch.arange(3) >= lengths)] = -100
+        inputs = {"prompt_ids": prompts.int(), "prompt_mask": torch.ones_like(prompts).bool()}
+        return labelled(inputs, answers)
+
+    special = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 1}
+    sizes = {"n_embd": 8, "n_layer": 1, "n_head": 1, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    spec = ModelSpec(
+        {"_target_": f"{NETWORKS}.pretrained.from_config", "auto": "AutoModelForCausalLM", "family": "gpt2",
+         "dimensions": sizes}, 0,
+        {"vocab_size": 12, "max_position_embeddings": 8, **special}, GenerationSpec("", special, 12, 8),
+    )  # fmt: skip
+    forget, retain = list(range(9)), list(range(9, 22))
+    return Family(TextGeneration("text_generation"), spec, split(22, 0), split(6, 1), forget, retain)
+
+
+def text_to_image() -> Family:
+    """A denoiser of 8-pixel pictures, with a text encoder of one layer."""
+
+    def split(count: int, seed: int) -> Columns:
+        draw = torch.Generator().manual_seed(seed)
+        prompts = torch.randint(2, 10, (count, 3), generator=draw).int()
+        pictures = torch.randint(0, 256, (count, 3, 8, 8), generator=draw).to(torch.uint8)
+        return labelled({"input_ids": prompts, "prompt": torch.zeros(count)}, pictures)
+
+    unet = {
+        "sample_size": 8, "block_out_channels": [8], "layers_per_block": 1, "norm_num_groups": 2,
+        "down_block_types": ["DownBlock2D"], "mid_block_type": None, "up_block_types": ["UpBlock2D"],
+        "cross_attention_dim": 8,
+    }  # fmt: skip
+    text = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    spec = ModelSpec(
+        {"_target_": f"{NETWORKS}.diffusion.from_config", "unet": unet, "text_encoder": text,
+         "scheduler": {}}, 0, {"vocab_size": 10, "length": 3}, PromptSpec(10, 3, (0, 0, 0), Path()),
+    )  # fmt: skip
+    forget, retain = list(range(9)), list(range(9, 22))
+    return Family(TextToImage("text_to_image"), spec, split(22, 0), split(6, 1), forget, retain)
+
+
+def labelled(inputs: dict[str, Tensor], targets: Tensor) -> Columns:
+    """Columns whose targets are no classes; four strata."""
+    count = len(targets)
+    return Columns(inputs, targets, np.arange(count), np.arange(count) % 4)
+
+
+FAMILIES: dict[str, Callable[[], Family]] = {
+    "image": cache(image),
+    "text_generation": cache(text_generation),
+    "text_to_image": cache(text_to_image),
+}
