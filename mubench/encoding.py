@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,15 @@ from mubench.progress import Reporter
 from mubench.tasks.base import Raw, RawSplit, Task
 
 VERSION = 2  # of the encoding: raise it when the same raw data would give other columns
+PLACES = ("source", "ood_source", "alternative", "negative")  # settings of a task that change no column
 ENCODER = "encoder"  # folder beside the columns: what encoding and decoding need, such as a tokenizer
 
 
 def load(task: Task, modality: Modality, model: Mapping[str, Any], out: Path, reporter: Reporter) -> Dataset:
     """The encoded splits of a task, from this process's memory, the cache below `out`, or the source."""
-    decides = [VERSION, task.name, task.identity(), task.validation, task.seed, task.official]
-    text = json.dumps([*decides, modality.encoder(model)], sort_keys=True)
+    settings = {name: value for name, value in asdict(task).items() if name not in PLACES}
+    decides = [VERSION, task.identity(), settings, modality.encoder(model)]
+    text = json.dumps(decides, sort_keys=True)
     name = hashlib.sha256(text.encode()).hexdigest()[:12]
     folder = out / "cache" / task.name / name
     try:

@@ -59,7 +59,7 @@ def test_a_model_builds_with_the_arguments_of_its_function(name):
     always = {"name", "modality", "build", "checkpoint"}
     assert always <= set(node) <= always | READ_BY_MODALITIES
     build = inspect.signature(get_method(node["build"]["_target_"]))
-    tokens = {"vocab_size"} & set(build.parameters)  # of the input's dimensions, where one names it
+    tokens = {"vocab_size", "length"} & set(build.parameters)  # of the input's dimensions, if one names them
     given = dict.fromkeys(["classes", "channels", "image_size", *tokens, *node["build"]])
     given |= {"architecture": None, "checkpoint": None} if node["checkpoint"] else {}
     given.pop("_target_")

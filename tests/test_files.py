@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from mubench import files
+from mubench import files, fingerprint
 from mubench.errors import RunFailed, UsageError
 from mubench.files import Corrupt, check_outputs, locked, read_json, seal, unseal, write_atomically, writing
 
@@ -125,3 +125,18 @@ def test_an_output_folder_that_is_a_file_is_one_sentence(tmp_path):
         check_outputs(tmp_path / "o" / "deeper")
     with pytest.raises(RunFailed, match="cannot write to"):
         files.write_text(tmp_path / "o" / "file", "x")
+
+
+def test_a_folder_of_thousands_of_files_is_known_by_names_and_sizes(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprint, "MANY", 3)
+    for name in "abc":
+        (tmp_path / name).write_bytes(b"one")
+    few = fingerprint.folder_hash(tmp_path)
+    (tmp_path / "c").write_bytes(b"two")
+    assert fingerprint.folder_hash(tmp_path) != few
+    (tmp_path / "d").write_bytes(b"one")
+    many = fingerprint.folder_hash(tmp_path)
+    (tmp_path / "d").write_bytes(b"two")
+    assert fingerprint.folder_hash(tmp_path) == many
+    (tmp_path / "d").write_bytes(b"four")
+    assert fingerprint.folder_hash(tmp_path) != many

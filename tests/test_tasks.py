@@ -79,6 +79,14 @@ def test_encoded_columns_are_cached_and_a_damaged_cache_is_made_again(tmp_path, 
     assert not file.read_bytes().endswith(b"\1")
 
 
+def test_other_settings_of_a_task_are_other_columns(tmp_path):
+    folder = tmp_path / "copy"
+    datasets.DatasetDict(train=cifar_table(40), test=cifar_table(20)).save_to_disk(folder)
+    fine = load("cifar100", tmp_path, source=str(folder))
+    coarse = load("cifar100", tmp_path, source=str(folder), label_field="coarse_label")
+    assert (len(fine.classes), len(coarse.classes)) == (100, 20)
+
+
 @pytest.mark.parametrize("layout", ["save_to_disk", "parquet"])
 @pytest.mark.parametrize("name", ["cifar100", "cifar10"])
 def test_cifar_loads_from_a_local_copy_in_either_layout(tmp_path, name, layout):

@@ -21,10 +21,6 @@ class HubGeneration(HubTask):
 
     known_empty: dict[str, list[int]] = field(default_factory=dict)
 
-    def identity(self) -> str:
-        """Also what is dropped."""
-        return f"{super().identity()} without {sorted(self.known_empty.items())}"
-
     def load(self) -> Raw:
         """Rows in the hub's order."""
         return Raw({name: self._split(name, self.table(theirs)) for name, theirs in self.splits.items()}, ())

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hydra.utils import call
 
 from mubench.errors import UsageError
+from mubench.fingerprint import folder_hash
 from mubench.hub import reaching
 from mubench.tasks import listing
-from mubench.tasks.base import Raw, RawSplit
-from mubench.tasks.hub import HubTask
+from mubench.tasks.base import Raw, RawSplit, Task
 
 CLASSES = ("False", "True")
 # A split's annotations as MU-Bench's authors name the file, and as the data's authors do.
@@ -33,24 +34,34 @@ ADVICE = (
 
 
 @dataclass
-class Nlvr2(HubTask):
+class Nlvr2(Task):
     """Pictures from a folder; annotations from there, in either layout, or else from the hub."""
+
+    repository: str = ""  # of the annotations
+    revision: str = "main"
+    generate: dict[str, Any] | None = None  # a mini twin: what to generate in place of all that
+    alternative: str = ""  # an offline task that the message of a missing folder recommends
 
     def load(self) -> Raw:
         """train, validation (dev), test (test-P) and ood (test-U), in the order of the annotations."""
         return Raw({split: self._split(split, self.table(split)) for split in FILES}, CLASSES)
 
     def identity(self) -> str:
-        """The annotations, and the names and sizes of the files in the folder."""
+        """The annotations, and what is in the folder."""
         if self.source is None:
             return self.upstream()
         texts = [found for split in FILES if (found := self._annotations(split))]
-        return f"local {listing.contents(Path(self.source), *texts)} {self.upstream()}"
+        return f"{super().identity()} {' '.join(map(folder_hash, texts))} {self.upstream()}"
+
+    def upstream(self) -> str:
+        """The generator's settings, or the repository and revision of the annotations."""
+        made = self.generate
+        return f"generated {sorted(made.items())}" if made else f"{self.repository}@{self.revision}"
 
     def table(self, split: str) -> Sequence[Mapping[str, Any]]:
         """The annotations of one split of ours, a mapping for each row."""
         if self.generate is not None:
-            rows: Sequence[Mapping[str, Any]] = super().table(split)
+            rows: Sequence[Mapping[str, Any]] = call(self.generate, split=split)
             return rows
         if self.source is None:
             other = f"; or try task={self.alternative}" if self.alternative else ""

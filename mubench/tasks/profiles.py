@@ -34,10 +34,6 @@ class Profiles(HubTask):
         if "{name}" not in self.question:
             raise UsageError(f"task.question='{self.question}' must hold {{name}}")
 
-    def identity(self) -> str:
-        """Also what is asked, and of whom nothing is learned."""
-        return f"{super().identity()} {self.question} {self.held_out}"
-
     def load(self) -> Raw:
         """Rows in the file's order, the held-out people's apart."""
         rows = self.columns(self._own() if self.generate is None else call(self.generate))

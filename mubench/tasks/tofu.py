@@ -35,10 +35,6 @@ class Tofu(HubTask):
         super().__post_init__()
         within("task.per_author", self.per_author, 1, 1e6)
 
-    def identity(self) -> str:
-        """Also which of upstream's tables are read, and how rows belong to authors."""
-        return f"{super().identity()} {sorted(self.splits.items())} {self.perturbed} {self.per_author}"
-
     def load(self) -> Raw:
         """Rows in upstream's order."""
         train = self._train(self.table(self.splits["train"]))

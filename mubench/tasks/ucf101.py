@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mubench.errors import UsageError
+from mubench.fingerprint import folder_hash
 from mubench.schema import within
 from mubench.tasks import listing
 from mubench.tasks.base import Raw, RawSplit, Task
@@ -42,12 +43,10 @@ class Ucf101(Task):
         )
 
     def identity(self) -> str:
-        """The lists, and the names and sizes of the clips."""
+        """The lists, and what is in the folder."""
         if self.source is None:
             return self.upstream()
-        root = Path(self.source)
-        texts = sorted((root / LISTS).glob("*.txt"))
-        return f"local {listing.contents(root, *texts)} fold {self.fold}"
+        return f"{super().identity()} {folder_hash(Path(self.source) / LISTS)} fold {self.fold}"
 
     def load(self) -> Raw:
         """Clips in the order of the lists; the class is the folder's, which file names differ from."""
