@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +15,7 @@ from mubench.deletion.file import File
 from mubench.deletion.official import Official
 from mubench.deletion.random import Random
 from mubench.deletion.whole_class import WholeClass
-from mubench.errors import UsageError
+from mubench.errors import NotApplicable, UsageError
 
 SIZES = (500, 300, 180, 20)
 
@@ -82,6 +83,8 @@ def test_whole_classes():
         WholeClass("class", [7]).choose(data(), 0)
     with pytest.raises(UsageError, match="leaves the retain set empty"):
         WholeClass("class", [0, 1, 2, 3]).choose(data(), 0)
+    with pytest.raises(NotApplicable, match="targets are no classes"):
+        WholeClass("class", [0]).choose(replace(data(), classes=()), 0)
 
 
 def test_the_official_list_is_cut_to_its_ratio_and_found_in_the_training_rows():

@@ -8,7 +8,7 @@ import numpy as np
 
 from mubench.data import Dataset
 from mubench.deletion.base import Deletion
-from mubench.errors import UsageError
+from mubench.errors import NotApplicable, UsageError
 
 
 @dataclass
@@ -23,6 +23,11 @@ class WholeClass(Deletion):
 
     def rows(self, data: Dataset, rng: np.random.Generator) -> np.ndarray:
         """All rows of the classes; UsageError for a class without examples."""
+        if not data.classes:
+            raise NotApplicable(
+                f"deletion '{self.name}': this task's targets are no classes; try deletion=random "
+                "(mubench ls deletions)"
+            )
         labels = data["train"].labels
         for label in self.classes:
             if not (labels == label).any():
