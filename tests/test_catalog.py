@@ -93,3 +93,11 @@ def test_an_unknown_name_gets_the_nearest_one_of_its_group():
             catalog.path_of(group, name, DIRS)
     with pytest.raises(UsageError, match=r"unknown method 'zzz'. .mubench ls methods"):
         catalog.path_of("method", "zzz", DIRS)
+
+
+@pytest.mark.parametrize("name", catalog.names("task", DIRS))
+def test_a_task_leaves_every_deletion_to_choose(name):
+    """A setting of the deletion in a task's yaml would be an unknown one to all other strategies."""
+    for deletion in ("random", "class", "group"):
+        (cell,) = Planner(DIRS).cells([f"task={name}", f"deletion={deletion}"], multirun=False)
+        assert cell.key["deletion"] == deletion
