@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -174,3 +176,20 @@ def test_every_backbone_names_a_hub_id_and_a_recipe(name):
 
 def test_all_eleven_backbones_of_the_text_tasks_are_there():
     assert len(HUB) == 11 and len(MINI) == 6
+
+
+def test_a_learned_tokenizer_is_the_same_in_each_process():
+    """WordPiece's own trainer goes by the order of a hash table: other ids and parts in each process."""
+    code = """from mubench.modalities.tokens import pieces
+print(pieces(["the actor was wonderful", "a dull, dull film; the plot was thin"] * 3, 60))"""
+    command = [sys.executable, "-c", code]
+    said = {subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(3)}
+    assert len(said) == 1 and "'dull'" in said.pop()
+
+
+def test_a_learned_tokenizer_reads_back_what_it_wrote():
+    tokenizer = tokens.wordpiece(["The plot, they said, was thin.", "a dull film"], 200)
+    ids = tokenizer("The dull plot, they said.")["input_ids"]
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "the dull plot, they said."
+    assert [tokenizer.decode([ids[0]]), tokenizer.decode([ids[-1]])] == ["[CLS]", "[SEP]"]
+    assert tokenizer.unk_token_id in tokenizer("Ω")["input_ids"]

@@ -58,19 +58,41 @@ def _published(place: str) -> Any:
 
 def wordpiece(texts: Iterable[str], vocabulary: int) -> Any:
     """A WordPiece tokenizer learned from texts; lower case, [CLS] before and [SEP] after a text."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    known = {piece: number for number, piece in enumerate(pieces(texts, vocabulary))}
+    tokenizer = Tokenizer(models.WordPiece(known, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix="##")
-    names = list(dict.fromkeys(SPECIAL.values()))
-    trainer = trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=names, show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
-    ends = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    tokenizer.add_special_tokens(list(dict.fromkeys(SPECIAL.values())))
+    ends = [(name, known[name]) for name in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL)
+
+
+def pieces(texts: Iterable[str], vocabulary: int) -> list[str]:
+    """Special tokens, all letters, and the commonest parts of words, up to a size; the same for each process.
+
+    The parts are those that byte-pair encoding merges. WordPiece's own trainer numbers and chooses them
+    by the order of a hash table, which is another one in each process.
+    """
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    begin = "\u2581"  # stands before each word
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Metaspace(replacement=begin), pre_tokenizers.Punctuation()]
+    )
+    tokenizer.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=vocabulary, show_progress=False))
+    numbers = tokenizer.get_vocab()
+    found = [part for part in sorted(numbers, key=lambda part: numbers[part]) if part != begin]
+    letters = [part for part in found if len(part) == 1]
+    merged = [part[1:] if part.startswith(begin) else f"##{part}" for part in found if len(part) > 1]
+    whole = [*SPECIAL.values(), *letters, *(f"##{letter}" for letter in letters), *merged]
+    return list(dict.fromkeys(whole))[:vocabulary]
 
 
 @lru_cache(maxsize=4)
