@@ -119,8 +119,9 @@ def _identities(resolved: dict[str, Any]) -> dict[str, str]:
     from mubench.fingerprint import folder_hash
 
     found = {"data": component(resolved["task"], "task").identity()}
+    tree = OmegaConf.create(resolved)
     for name, place in PLACES.items():
-        path = OmegaConf.select(OmegaConf.create(resolved), place)
+        path = OmegaConf.select(tree, place)
         if path and Path(path).exists():
             found[name] = folder_hash(path)
     return found

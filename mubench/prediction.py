@@ -46,8 +46,8 @@ def predict(
             more = modality.more_predictions(model, prepared)
         losses = modality.losses(scores, prepared.targets)
         for name, values in {"losses": losses, **modality.predictions(scores, prepared), **more}.items():
-            parts[name].append(values.cpu())
-    arrays: dict[str, Any] = {name: torch.cat(values).numpy() for name, values in parts.items()}
+            parts[name].append(values)
+    arrays: dict[str, Any] = {name: torch.cat(values).cpu().numpy() for name, values in parts.items()}
     if negative is not None:
         arrays["negative"] = np.array([negative])
     return Outputs(**arrays)
