@@ -7,13 +7,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def precise(values: Tensor) -> Tensor:
+    """In single precision at least: half precision is for a model's own arithmetic."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
 def kl(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
     """KL(p_teacher || p_student) of softmax(logits / temperature), in nats, at least 0.
 
     Logits (B, C) give (B,); the teacher is a constant. 0 with zero gradient where both agree.
     """
-    p = F.log_softmax(teacher.detach().float() / temperature, dim=-1)
-    q = F.log_softmax(student.float() / temperature, dim=-1)
+    p = F.log_softmax(precise(teacher.detach()) / temperature, dim=-1)
+    q = F.log_softmax(precise(student) / temperature, dim=-1)
     return (p.exp() * (p - q)).sum(-1).clamp_min(0)  # rounding may leave -1e-22
 
 

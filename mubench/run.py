@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +17,12 @@ from torch import Tensor, nn
 from mubench.data import Batch, Columns, Paired, PairedStream, Stream
 from mubench.engine import Engine
 from mubench.errors import UsageError
+from mubench.gradients import Score, per_example
 from mubench.modalities.base import Modality
 from mubench.models import ModelSpec, teacher_seed
 from mubench.progress import Reporter
 from mubench.schema import Recipe
-from mubench.training import Batches, Effort, Fit, Hooks, Loss, Pass
+from mubench.training import Batches, Effort, Fit, Hooks, Loss, Pass, train_mode
 
 StreamName = Literal["forget", "retain", "paired", "mixed"]
 CACHE_BYTES = 2**28  # largest table of teacher outputs
@@ -61,6 +63,7 @@ class Run:
     seed: int
     reporter: Reporter
     checkpoints: Path | None = None
+    attach: Callable[[nn.Module], nn.Module] = lambda model: model  # what the adapter makes of a network
     hooks: Hooks = field(default_factory=Hooks)
     effort: Effort = field(default_factory=Effort)
 
@@ -112,6 +115,31 @@ class Run:
         model = self.engine.place(self.spec.fresh(teacher_seed(self.seed)))
         return model.requires_grad_(False).eval()
 
+    def fresh_weights(self) -> dict[str, Tensor]:
+        """Weights and buffers of a freshly initialised network by the model's own names, adapter included."""
+        return self.attach(self.engine.place(self.spec.fresh(teacher_seed(self.seed)))).state_dict()
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The weights that may move, by name: under an adapter its own and the head's."""
+        return {name: w for name, w in self.model.named_parameters() if w.requires_grad}
+
+    @contextmanager
+    def only(self, names: Collection[str]) -> Iterator[None]:
+        """Inside, of the weights that may move only these do; around the others normalisation rests."""
+        still = [w for name, w in self.weights.items() if name not in names]
+        for weight in still:
+            weight.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for weight in still:
+                weight.requires_grad_(True)
+
+    def generator(self, number: int = 0) -> torch.Generator:
+        """A generator on the CPU for draws of the method's own; each number is another one."""
+        return torch.Generator().manual_seed(self.seed * 1_000_003 + 900_001 + number)
+
     def logits(self, batch: Batch, model: nn.Module | None = None) -> Tensor:
         """Scores of the model, or of a teacher: then without gradient, and remembered where that serves."""
         if model is None:
@@ -162,8 +190,8 @@ class Run:
         place[self._rows("forget")] = torch.arange(len(self._rows("forget")))
         return place.to(self.engine.device)
 
-    def reduce(self, losses: Tensor) -> Tensor:
-        """Per-example losses (B,) to the scalar that is descended."""
+    def reduce(self, losses: Tensor, term: str = "") -> Tensor:
+        """Per-example losses (B,) to the scalar that is descended; a method names each of its terms."""
         return losses.mean()
 
     # The work ---------------------------------------------------------------------------------
@@ -227,7 +255,8 @@ class Run:
             prepared = self.prepare(batch)
             wrong += float(self.modality.errors(self.logits(prepared), prepared.targets).sum())
             seen += len(batch)
-        self.model.train(training)
+        if training:
+            train_mode(self.model)
         return wrong / seen if seen else float("nan")
 
     def gradients(self, name: StreamName | str) -> dict[str, Tensor]:
@@ -242,3 +271,13 @@ class Run:
         found = {n: p.grad for n, p in self.model.named_parameters() if p.grad is not None}
         self.model.zero_grad(set_to_none=True)
         return found
+
+    def per_example(self, name: StreamName | str, score: Score | None = None) -> Iterator[dict[str, Tensor]]:
+        """Gradients (b, *shape) of each example of a set at the current weights, b at a time.
+
+        Of the task's loss, or of what `score` makes of an example's scores; see `mubench.gradients`.
+        """
+        self.model.eval()
+        prepared = (self.prepare(batch) for batch in self.stream(name).batches(None))
+        with self.engine.autocast():
+            yield from per_example(self.model, self.modality, prepared, score)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from torch import nn
 
-from mubench import artifacts, environment, evaluation, prediction
+from mubench import artifacts, environment, evaluation, models, prediction
 from mubench.artifacts import Artifact
 from mubench.checking import component
 from mubench.config import RunConfig
@@ -18,6 +19,7 @@ from mubench.errors import NotApplicable
 from mubench.files import write_atomically
 from mubench.methods.base import Method
 from mubench.metrics.base import Metric, Splits
+from mubench.progress import Reporter
 from mubench.records import Record
 from mubench.run import Run
 from mubench.workbench import Workbench
@@ -95,6 +97,11 @@ def check(config: RunConfig) -> None:
         raise NotApplicable(
             f"method '{key['method']}' is for {wanted}; task '{key['task']}' is {key['modality']}"
         )
+    if not method.deletions & {"any", key["deletion"]}:
+        wanted = " or ".join(sorted(method.deletions))
+        raise NotApplicable(
+            f"method '{key['method']}' takes deletion={wanted}; here it is '{key['deletion']}'"
+        )
     evaluation.chosen(settings.evaluation.metrics, evaluation.gives(modality, settings.task))
 
 
@@ -130,6 +137,7 @@ def _unlearn(bench: Workbench, method: Method, start: Artifact) -> tuple[Run, di
         settings.seed.unlearn,
         bench.reporter,
         bench.config.run_dir / "checkpoints",
+        lambda network: _attached(bench, network, models.teacher_seed(settings.seed.unlearn)),
     )
     run.hooks = method.hooks(run)
     memory, started = PeakMemory(bench.engine.device), time.perf_counter()
@@ -143,6 +151,11 @@ def _unlearn(bench: Workbench, method: Method, start: Artifact) -> tuple[Run, di
     del cost["seconds"]
     moving = sum(weight.numel() for weight in run.model.parameters() if weight.requires_grad)
     return run, {**cost, **memory.read(), "parameters": whole, "trainable_parameters": moving}
+
+
+def _attached(bench: Workbench, network: nn.Module, seed: int) -> nn.Module:
+    """A network under the run's kind of adapter, without a word about it."""
+    return bench.adapter.attach(network, bench.classes, seed, Reporter(quiet=True))
 
 
 def _evidence(
@@ -165,7 +178,7 @@ def _with_reference(
     if method.starts_from == "retrained" and retrained:
         spent = {name: value for name, value in retrained.cost.items() if name != "seconds"}
         cost = {**cost, **spent, "unlearn_seconds": cost["unlearn_seconds"] + retrain}
-    speedup = retrain / cost["unlearn_seconds"] if retrain and cost["steps"] else None
+    speedup = retrain / cost["unlearn_seconds"] if retrain and method.needs else None
     seconds = {"original_seconds": original.cost["seconds"], "retrain_seconds": retrain}
     return {**cost, **seconds, "speedup": speedup}
 

@@ -82,6 +82,15 @@ def _flop_counter() -> Any:
     return flop_counter.FlopCounterMode(display=False)
 
 
+def train_mode(model: nn.Module) -> None:
+    """Training mode, but normalisations whose weights are held stand still with their statistics."""
+    model.train()
+    held = not all(weight.requires_grad for weight in model.parameters())
+    for module in model.modules() if held else ():
+        if isinstance(module, nn.modules.batchnorm._NormBase):
+            module.train(any(weight.requires_grad for weight in module.parameters()))
+
+
 def nothing() -> None:
     """The hook of a training that has none."""
 
@@ -138,7 +147,7 @@ class Fit:
                 self._reported = self._state.examples
             earlier = self._state.seconds
             self._began = time.perf_counter() - earlier
-            self.model.train()
+            train_mode(self.model)
             for number in range(self._state.passed, len(self.passes)):
                 self._pass(number, stage)
             self._check_weights()

@@ -28,7 +28,7 @@ from mubench.networks.vit import SmallViT
 from mubench.plan import Planner
 from mubench.progress import Reporter
 from mubench.schema import Recipe, Trainer
-from mubench.training import Fit, Pass
+from mubench.training import Fit, Pass, train_mode
 
 DIRS = catalog.config_dirs()
 PLANNER = Planner(DIRS)
@@ -241,7 +241,8 @@ def test_only_the_unlearning_seed_draws_the_updates():
 
 
 def test_statistics_stand_still_in_a_copy_too():
-    model = copy.deepcopy(LoRA("lora").attach(SmallResNet(10, 1, 8), 10, 1, QUIET)).train()
+    model = copy.deepcopy(LoRA("lora").attach(SmallResNet(10, 1, 8), 10, 1, QUIET))
+    train_mode(model)
     before = state(model)
     model(torch.randn(4, 1, 8, 8))
     assert model.training and not model.norm.training

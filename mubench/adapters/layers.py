@@ -52,7 +52,7 @@ def rank_for(layers: Sequence[Layer], wanted: float) -> int:
 
 def targets(model: nn.Module, classes: int, suffixes: Sequence[str] | None = None) -> list[Layer]:
     """The layers to update: all but the head's, or those whose names end so; UsageError for none."""
-    outside = [*heads(model, classes), *_output(model), *_fused(model)]
+    outside = [*heads(model, classes), *output(model), *_fused(model)]
     inside = {
         name: layer
         for name, layer in _layers(model)
@@ -112,14 +112,14 @@ def _plain(convolution: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> bool:
     return convolution.groups == 1 and not dilated and convolution.padding_mode == "zeros"
 
 
-def _output(model: nn.Module) -> list[str]:
+def output(model: nn.Module) -> list[str]:
     """The layer that makes scores of tokens, often the embeddings' own weight."""
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    output = getattr(model, "get_output_embeddings", lambda: None)()
+    named = getattr(model, "get_output_embeddings", lambda: None)()
     return [
         name
         for name, module in model.named_modules()
-        if (module is output and output is not None)
+        if (module is named and named is not None)
         or (isinstance(module, nn.Linear) and id(module.weight) in embeddings)
     ]
 

@@ -130,9 +130,7 @@ def inject(model: nn.Module, config: Any) -> nn.Module:
     for name in heads:
         injected.get_submodule(name).requires_grad_(True)
     for module in injected.modules():
-        if isinstance(module, nn.modules.batchnorm._NormBase):
-            _stand_still(module)
-        elif isinstance(module, LoraLayer):
+        if isinstance(module, LoraLayer):
             _show_geometry(module, module.get_base_layer())
     return injected
 
@@ -142,17 +140,6 @@ def _show_geometry(updated: nn.Module, base: nn.Module) -> None:
     for name in ("kernel_size", "stride", "padding", "dilation"):
         if hasattr(base, name) and not hasattr(updated, name):
             setattr(updated, name, getattr(base, name))
-
-
-def _stand_still(norm: nn.Module) -> None:
-    """Keep a normalisation in evaluation mode, whatever mode the model around it is put into."""
-    kind = type(norm)
-
-    def train(self: nn.Module, mode: bool = True) -> nn.Module:  # noqa: ARG001
-        return kind.train(self, False)
-
-    norm.__class__ = type(kind.__name__, (kind,), {"train": train})
-    norm.eval()
 
 
 def _moving(model: nn.Module) -> dict[str, Tensor]:

@@ -22,8 +22,21 @@ class Method:
     needs: ClassVar[frozenset[str]] = frozenset({"forget"})  # sets it reads: forget, retain, validation
     # What it is limited to: modalities by name (image), or by what they give (classes, tokens); any.
     families: ClassVar[frozenset[str]] = frozenset({"any"})
+    deletions: ClassVar[frozenset[str]] = frozenset({"any"})  # strategies that choose what it can forget
+    layers: ClassVar[Literal["all", "convolutions"]] = "all"  # convolutions, else linear layers
     starts_from: ClassVar[Literal["original", "retrained"]] = "original"
     ascends: ClassVar[bool] = False  # gradient ascent: MU-Bench's `overall` tolerates more
+
+    source: ClassVar[tuple[str, ...]] = ()  # keys of methods/sources.bib, the method's own paper first
+    formula: ClassVar[str] = ""  # what is computed, in plain text
+    memory: ClassVar[str] = "none"  # above plain fine-tuning, such as "a copy of the weights"
+
+    # What the checks of `mubench verify` may expect of it.
+    moves: ClassVar[Literal["all", "some", "none"]] = "all"  # of the weights that may move
+    distils: ClassVar[bool] = False  # has terms that vanish, with their gradient, where a teacher agrees
+    softmax: ClassVar[bool] = True  # reads scores through their softmax: a constant added is not seen
+    additive: ClassVar[bool] = True  # the loss of a batch is the mean of its examples'
+    alternates: ClassVar[bool] = False  # never takes two passes over D_f in a row while D_r's are left
 
     @property
     def reads(self) -> frozenset[str]:

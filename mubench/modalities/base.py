@@ -85,9 +85,17 @@ class Modality(ABC):
     def prepare(self, batch: Batch, expected: Any, generator: torch.Generator | None) -> Batch:
         """The batch as the model takes it; augmented if there is a generator of the draws."""
 
+    def trimmed(self, batch: Batch) -> Batch:
+        """The prepared batch without what none of its rows uses: shapes no longer hang on values then."""
+        return batch
+
     @abstractmethod
+    def scores(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The model's scores on a trimmed batch; shapes must not depend on values (torch.func maps it)."""
+
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
         """The model's scores on a prepared batch: (B, C), (B, T, C), or an error (B, ...) of noise."""
+        return self.scores(model, self.trimmed(batch))
 
     # Per example, all (B,) --------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mubench import divergence
 from mubench.data import Batch
+from mubench.divergence import precise
 from mubench.errors import UsageError
 from mubench.modalities.base import Modality
 
@@ -22,7 +23,7 @@ class Classification(Modality, ABC):
 
     gives: ClassVar[frozenset[str]] = frozenset({"losses", "classes"})
 
-    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+    def scores(self, model: nn.Module, batch: Batch) -> Tensor:
         """Class scores (B, C) of a prepared batch."""
         output = model(**batch.inputs)
         scores: Tensor = output if isinstance(output, Tensor) else output.logits
@@ -30,7 +31,7 @@ class Classification(Modality, ABC):
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy per example, (B,), in nats."""
-        return F.cross_entropy(logits.float(), targets, reduction="none")
+        return F.cross_entropy(precise(logits), targets, reduction="none")
 
     def errors(self, logits: Tensor, targets: Tensor) -> Tensor:
         """1 where the most likely class is not the label, else 0, (B,)."""

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mubench.divergence import precise
+
 SEED = 1_000_003  # of the noise at evaluation, beside the row's number
 
 
@@ -31,7 +33,7 @@ def residual(model: nn.Module, pictures: Tensor, noise: Tensor, times: Tensor, i
     steps = steps_of(alphas, times)
     noisy = noised(pictures[:, None], noise, alphas[steps][..., None, None, None])
     predicted: Tensor = model(noisy.flatten(0, 1), steps.flatten(), input_ids)
-    return predicted.float().view_as(noise) - noise
+    return precise(predicted).view_as(noise) - noise
 
 
 def fixed_noise(rows: Tensor, shape: Sequence[int]) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mubench import divergence
 from mubench.data import Batch
+from mubench.divergence import precise
 from mubench.errors import UsageError
 from mubench.modalities import answering, token_ids, tokens
 from mubench.modalities.base import BrokenRow, Fields, Modality
@@ -164,17 +165,21 @@ class TextGeneration(Modality):
         ids = batch.inputs["prompt_ids"][:, columns].long()
         return replace(batch, inputs={"prompt_ids": ids, "prompt_mask": mask[:, columns].long()})
 
-    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+    def trimmed(self, batch: Batch) -> Batch:
+        """Targets without the columns that pad all of them."""
+        return replace(batch, targets=batch.targets[:, : token_ids.width(batch.targets)])
+
+    def scores(self, model: nn.Module, batch: Batch) -> Tensor:
         """Scores (B, T, V) at the places that predict the batch's targets, which the model is shown."""
-        labels = batch.targets[:, : token_ids.width(batch.targets)]
-        return answering.scores(model, batch.inputs["prompt_ids"], batch.inputs["prompt_mask"], labels)
+        prompts, mask = batch.inputs["prompt_ids"], batch.inputs["prompt_mask"]
+        return answering.scores(model, prompts, mask, batch.targets)
 
     # Per example ------------------------------------------------------------------------------
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean negative log-likelihood over the label tokens, (B,), in nats."""
         labels = targets[:, : logits.shape[1]]
-        scores = logits.flatten(0, 1).float()
+        scores = precise(logits.flatten(0, 1))
         found = F.cross_entropy(scores, labels.flatten(), ignore_index=IGNORED, reduction="none")
         return token_ids.mean(found.view(labels.shape), labels != IGNORED)
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mubench.data import Batch
+from mubench.divergence import precise
 from mubench.extras import need
 from mubench.fingerprint import folder_hash
 from mubench.modalities import denoising, lookers, prompts, tokens
@@ -144,7 +145,7 @@ class TextToImage(Modality):
             noise = denoising.fixed_noise(batch.index, (self.eval_steps, *shape)).to(device)
         return replace(batch, inputs={**batch.inputs, "times": times.to(device), "noise": noise})
 
-    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+    def scores(self, model: nn.Module, batch: Batch) -> Tensor:
         """Predicted minus true noise, (B, K, C, h, w), on the batch's targets."""
         given = batch.inputs
         pictures = scaled(batch.targets)
@@ -154,7 +155,7 @@ class TextToImage(Modality):
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean squared error of the predicted noise, (B,)."""
-        return logits.float().square().flatten(1).mean(1)
+        return precise(logits).square().flatten(1).mean(1)
 
     def errors(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The losses, (B,): there is no other measure of being wrong."""
@@ -164,7 +165,7 @@ class TextToImage(Modality):
         self, teacher: Tensor, student: Tensor, targets: Tensor, temperature: float = 1.0
     ) -> Tensor:
         """Mean squared difference of the predicted noises, (B,); there is nothing to heat."""
-        return (teacher.detach() - student).float().square().flatten(1).mean(1)
+        return precise(teacher.detach() - student).square().flatten(1).mean(1)
 
     def relabel(self, targets: Tensor, donors: Tensor, classes: int, generator: torch.Generator) -> Tensor:
         """The donors' pictures; the next donor's where a donor's is the same."""

@@ -21,12 +21,12 @@ FORGET, RETAIN = [0, 1], [2, 3]  # of one size: the paired sample of D_r is all 
 
 
 def agree(found, expected):
-    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=5e-7)
 
 
 def test_original_and_retrain_leave_the_weights_to_the_bit():
     for method in (Original(), Retrain()):
-        assert np.array_equal(unlearn(method, FORGET, RETAIN), START.astype(np.float32))
+        assert np.array_equal(unlearn(method, FORGET, RETAIN), START)
     assert Retrain.starts_from == "retrained"
 
 
@@ -147,8 +147,8 @@ def test_saluns_other_weights_keep_their_bits_under_decay_and_momentum(optimizer
     method = SalUn(ratio=0.5)
     run = tiny_run(method, FORGET, RETAIN, epochs=5, weight_decay=0.1, optimizer=optimizer, clip=0.1)
     found, mask = finish(method, run), method._mask["weight"].numpy()
-    assert np.array_equal(found[~mask], START.astype(np.float32)[~mask])
-    assert (found[mask] != START.astype(np.float32)[mask]).all()
+    assert np.array_equal(found[~mask], START[~mask])
+    assert (found[mask] != START[mask]).all()
 
 
 def test_the_saliency_mask_holds_exactly_its_share_even_among_ties():

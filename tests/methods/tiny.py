@@ -28,14 +28,14 @@ START = np.array([[0.3, -0.2, 0.1, 0.4], [-0.1, 0.2, 0.5, -0.3], [0.2, 0.1, -0.4
 
 
 class Linear(nn.Module):
-    """W x with W = START, or fresh weights drawn from torch's generator."""
+    """W x with W = START, or fresh weights drawn from torch's generator; float64."""
 
     def __init__(self, classes: int, channels: int, image_size: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(classes, channels * image_size**2))
+        self.weight = nn.Parameter(torch.randn(classes, channels * image_size**2, dtype=torch.float64))
 
     def forward(self, pixel_values: Tensor) -> Tensor:
-        return pixel_values.flatten(1) @ self.weight.T
+        return pixel_values.flatten(1).to(self.weight.dtype) @ self.weight.T
 
 
 def columns(pixels: np.ndarray = PIXELS, labels: np.ndarray = LABELS) -> Columns:

@@ -1,0 +1,70 @@
+"""The parts of a network that methods speak of: its blocks in order, its head, its convolutions.
+
+Found by type and role, so that an architecture nobody thought of needs no list of names.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from torch import nn
+
+from mubench.adapters.layers import CONVOLUTIONS, heads, output
+from mubench.networks.pretrained import HEADS
+
+CONTAINERS = (nn.Sequential, nn.ModuleList)
+
+
+def blocks(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The repeated parts in order, not those within another: layers of a transformer, stages of a ResNet.
+
+    A network that repeats nothing is its children with weights; one without children is its own block.
+    """
+    listed = [(n, m, kind) for n, m, kind in _listed(model) if not set(n.split(".")) & set(HEADS)]
+    count = Counter(type(module) for _, module, _ in listed)
+    found: list[tuple[str, nn.Module]] = []
+    for name, module, kind in listed:
+        inside = any(name.startswith(f"{outer}.") for outer, _ in found)
+        repeated = count[type(module)] > 1 or kind is nn.ModuleList  # a list may be long elsewhere
+        if repeated and not inside:
+            found.append((name, module))
+    children = [(name, module) for name, module in model.named_children() if _size(module)]
+    return found or children or [("", model)]
+
+
+def head(model: nn.Module, classes: int) -> list[str]:
+    """The part that makes scores: of classes, of tokens, or else the last layer of the largest part."""
+    found = heads(model, classes) or output(model)[-1:]
+    if found:
+        return found
+    part, largest = max(model.named_children(), key=lambda child: _size(child[1]), default=("", model))
+    last = [name for name, m in largest.named_modules() if any(True for _ in m.parameters(False))][-1]
+    return [f"{part}.{last}".strip(".")]
+
+
+def spatial(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The convolutions in order; the linear layers where there are none. Their weights are `weight`."""
+    from transformers.pytorch_utils import Conv1D
+
+    found: list[tuple[str, nn.Module]] = list(model.named_modules())
+    kinds = CONVOLUTIONS if any(isinstance(m, CONVOLUTIONS) for _, m in found) else (nn.Linear, Conv1D)
+    return [(name, module) for name, module in found if isinstance(module, kinds)]
+
+
+def weights_in(model: nn.Module, parts: Iterable[str]) -> set[str]:
+    """Names of the weights within the named parts; one that several parts share has its first name."""
+    inside = {id(weight) for part in parts for weight in model.get_submodule(part).parameters()}
+    return {name for name, weight in model.named_parameters() if id(weight) in inside}
+
+
+def _listed(model: nn.Module) -> Iterator[tuple[str, nn.Module, type[nn.Module]]]:
+    """What has weights and stands in a list or a sequence, outer before inner, and in which of both."""
+    for name, module in model.named_modules():
+        for inner, child in module.named_children() if isinstance(module, CONTAINERS) else ():
+            if not isinstance(child, CONTAINERS) and _size(child):
+                yield f"{name}.{inner}".lstrip("."), child, type(module)
+
+
+def _size(module: nn.Module) -> int:
+    return sum(weight.numel() for weight in module.parameters())

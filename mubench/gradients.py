@@ -1,0 +1,116 @@
+"""Gradients of every example by itself, many examples at a time (torch.func), in bounded memory."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+
+from mubench.data import Batch
+from mubench.modalities.base import Modality
+
+# (scores of one example (1, ...), that example as a batch) -> what is differentiated, (1,).
+Score = Callable[[Tensor, Batch], Tensor]
+BYTES = 2**28  # of the gradients that are held at a time, if one example's are not larger
+
+
+class _Elsewhere:
+    """A network as modalities call it, with weights given from outside."""
+
+    def __init__(self, model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+        self._model, self._weights = model, dict(weights)
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        return functional_call(self._model, self._weights, args, named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+def per_example(
+    model: nn.Module, modality: Modality, batches: Iterable[Batch], score: Score | None = None
+) -> Iterator[dict[str, Tensor]]:
+    """Gradients {weight: (b, *shape)} of the trainable weights for b examples at a time, in order.
+
+    `batches` are prepared; `score` is the task's loss if none is given. The model must be in evaluation
+    mode. One backward for each example costs what it costs in a batch; a network whose code looks at
+    values (torch.func cannot map it) is walked one example at a time.
+    """
+    weights = {name: w.detach() for name, w in model.named_parameters() if w.requires_grad}
+    size = sum(w.numel() * w.element_size() for w in weights.values())
+    most, mapped = max(1, BYTES // max(1, size)), True
+
+    def one(values: dict[str, Tensor], inputs: dict[str, Tensor], targets: Tensor, index: Tensor) -> Tensor:
+        single = Batch({k: v[None] for k, v in inputs.items()}, targets[None], index[None])
+        network: Any = _Elsewhere(model, values)
+        scores = modality.scores(network, single)
+        found = modality.losses(scores, single.targets) if score is None else score(scores, single)
+        return found.squeeze(0)
+
+    every = vmap(grad(one), in_dims=(None, 0, 0, 0))
+    for whole in batches:
+        for batch in _parts(modality.trimmed(whole), most):
+            given = batch.inputs, batch.targets, batch.index
+            if mapped:
+                try:
+                    with _without_shortcuts():
+                        found = every(weights, *given)
+                except (RuntimeError, NotImplementedError) as error:
+                    if "vmap" not in str(error):
+                        raise
+                    mapped = False
+            if not mapped:
+                found = _one_by_one(grad(one), weights, given)
+            yield found
+
+
+def _parts(batch: Batch, most: int) -> Iterator[Batch]:
+    for start in range(0, len(batch), most):
+        rows = slice(start, start + most)
+        inputs = {name: values[rows] for name, values in batch.inputs.items()}
+        yield Batch(inputs, batch.targets[rows], batch.index[rows])
+
+
+def _one_by_one(gradient: Any, weights: dict[str, Tensor], given: Any) -> dict[str, Tensor]:
+    inputs, targets, index = given
+    rows = [
+        gradient(weights, {k: v[row] for k, v in inputs.items()}, targets[row], index[row])
+        for row in range(len(index))
+    ]
+    return {name: torch.stack([row[name] for row in rows]) for name in weights}
+
+
+@contextmanager
+def _without_shortcuts() -> Iterator[None]:
+    """Attention in a form that torch.func maps.
+
+    Transformers builds masks without looking whether they mask anything, as when it traces; torch takes
+    attention apart into products, since its fused form on the CPU has no rule for being mapped.
+    """
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    with (
+        patch("transformers.masking_utils.is_tracing", lambda *_: True),
+        sdpa_kernel(SDPBackend.MATH),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", message="There is a performance drop")
+        yield
+
+
+def mean_squares(gradients: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean over examples of squared gradients, the diagonal of the empirical Fisher information."""
+    sums: dict[str, Tensor] = {}
+    count = 0
+    for part in gradients:
+        count += len(next(iter(part.values())))
+        for name, values in part.items():
+            squares = values.square().sum(0)
+            sums[name] = sums[name] + squares if name in sums else squares
+    return {name: total / count for name, total in sums.items()}
