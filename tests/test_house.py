@@ -16,7 +16,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 # one folder may.
 FLOORS = [
     ["errors", "fingerprint"],
-    ["files", "schema", "hub", "catalog", "environment", "official", "extras"],
+    ["files", "schema", "hub", "catalog", "environment", "official", "extras", "citations", "facts"],
     ["config"],
     ["progress", "records", "metrics.base", "data", "divergence", "checking"],
     ["storage", "modalities", "tasks", "deletion", "networks", "plan", "metrics"],
@@ -32,7 +32,19 @@ FLOORS = [
     ["cli"],
     ["__main__"],
 ]
-LIGHT = ("errors", "fingerprint", "files", "schema", "catalog", "progress", "records", "report", "metrics")
+LIGHT = (
+    "errors",
+    "fingerprint",
+    "files",
+    "schema",
+    "catalog",
+    "citations",
+    "facts",
+    "progress",
+    "records",
+    "report",
+    "metrics",
+)
 
 
 def room(module: str) -> str:

@@ -21,6 +21,10 @@ class BadTeaching(Method):
 
     stream: ClassVar[StreamName] = "paired"
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
+    source: ClassVar[tuple[str, ...]] = ("chundawat2023",)
+    formula: ClassVar[str] = (
+        "min mean KL(p_bad || p_w) on D_f + mean KL(p_w0 || p_w) on D_r, p_bad freshly initialised"
+    )
 
     def __post_init__(self) -> None:
         within("method.temperature", self.temperature, 0, 1e3, "(]")

@@ -18,6 +18,8 @@ class Finetune(Method):
 
     stream: ClassVar[StreamName] = "retain"
     needs: ClassVar[frozenset[str]] = frozenset({"retain"})
+    source: ClassVar[tuple[str, ...]] = ("golatkar2020",)
+    formula: ClassVar[str] = "min mean CE(D_r), from w0"
 
     def loss(self, run: Run, batch: Batch) -> Tensor:  # type: ignore[override]
         """Mean CE."""

@@ -17,6 +17,8 @@ class NegGrad(Method):
     """min -mean CE on D_f."""
 
     ascends: ClassVar[bool] = True
+    source: ClassVar[tuple[str, ...]] = ("golatkar2020", "thudi2022")
+    formula: ClassVar[str] = "min -mean CE(D_f)"
 
     def loss(self, run: Run, batch: Batch) -> Tensor:  # type: ignore[override]
         """Minus the mean CE."""

@@ -21,6 +21,8 @@ class NegGradPlus(Method):
 
     stream: ClassVar[StreamName] = "paired"
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
+    source: ClassVar[tuple[str, ...]] = ("kurmanji2023",)
+    formula: ClassVar[str] = "min alpha mean CE(D_r) - (1 - alpha) mean CE(D_f)"
 
     def __post_init__(self) -> None:
         within("method.alpha", self.alpha, 0, 1)

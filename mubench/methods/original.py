@@ -14,6 +14,7 @@ class Original(Method):
     """Leaves every weight where it was."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    formula: ClassVar[str] = "w = w0"
 
     def unlearn(self, run: Run) -> None:
         """Nothing to do."""

@@ -24,6 +24,8 @@ class RandomLabel(Method):
 
     stream: ClassVar[StreamName] = "mixed"
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
+    source: ClassVar[tuple[str, ...]] = ("graves2021",)
+    formula: ClassVar[str] = "min mean CE(D_r and D_f with y~), y~ uniform over the K - 1 wrong labels"
 
     def __post_init__(self) -> None:
         one_of("method.redraw", self.redraw, ("once", "epoch"))

@@ -15,6 +15,7 @@ class Retrain(Method):
 
     needs: ClassVar[frozenset[str]] = frozenset({"retain"})
     starts_from: ClassVar[Literal["original", "retrained"]] = "retrained"
+    formula: ClassVar[str] = "min mean CE(D_r), from the weights that the original started from"
 
     def unlearn(self, run: Run) -> None:
         """The training was done under the task's own recipe; nothing is left to do."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,6 +18,12 @@ class SalUn(RandomLabel):
     """The `random_label` objective under a mask m of the weights with the largest |grad CE on D_f|."""
 
     ratio: float = 0.5  # share of all weights that may move
+
+    source: ClassVar[tuple[str, ...]] = ("fan2024",)
+    formula: ClassVar[str] = (
+        "min mean CE(D_r and D_f with y~), moving only the ratio of w "
+        "with the largest |grad mean CE(D_f)| at w0"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

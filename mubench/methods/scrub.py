@@ -28,6 +28,11 @@ class Scrub(Method):
     rewind: bool = False  # end with the epoch whose forget error is nearest to validation's
 
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
+    source: ClassVar[tuple[str, ...]] = ("kurmanji2023",)
+    formula: ClassVar[str] = (
+        "max passes: min -mean T^2 KL(p_w0 || p_w) on D_f; "
+        "min passes: min alpha mean T^2 KL(p_w0 || p_w) + gamma mean CE on D_r"
+    )
 
     def __post_init__(self) -> None:
         within("method.temperature", self.temperature, 0, 1e3, "(]")
