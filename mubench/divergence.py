@@ -15,9 +15,11 @@ def precise(values: Tensor) -> Tensor:
 def kl(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
     """KL(p_teacher || p_student) of softmax(logits / temperature), in nats, at least 0.
 
-    Logits (B, C) give (B,); the teacher is a constant. 0 with zero gradient where both agree.
+    Logits (B, C) give (B,); the teacher is a constant, and may rule classes out by -inf. 0 with zero
+    gradient where both agree.
     """
     p = F.log_softmax(precise(teacher.detach()) / temperature, dim=-1)
+    p = p.clamp_min(torch.finfo(p.dtype).min)  # finite, so that 0 log 0 is 0
     q = F.log_softmax(precise(student) / temperature, dim=-1)
     return (p.exp() * (p - q)).sum(-1).clamp_min(0)  # rounding may leave -1e-22
 
@@ -31,3 +33,9 @@ def kl_of_tokens(teacher: Tensor, student: Tensor, labels: Tensor, temperature: 
     found = kl(teacher[labels], student[labels], temperature)
     total = torch.zeros(len(labels), device=found.device, dtype=found.dtype).index_add(0, rows, found)
     return total / labels.sum(dim=1).clamp_min(1)
+
+
+def lowered(scores: Tensor, labels: Tensor, by: float) -> Tensor:
+    """Scores (..., C) with `by` taken from that of each label (...); -inf there if `by` is inf."""
+    own = labels[..., None]
+    return scores.scatter(-1, own, scores.gather(-1, own) - by)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mubench.data import Batch
+from mubench.errors import UsageError
 
 Fields = Mapping[str, Any]  # raw values of some rows, a sequence or array under each field's name
 
@@ -113,11 +114,33 @@ class Modality(ABC):
     ) -> Tensor:
         """How far the student's scores are from the teacher's, at least 0; the teacher is a constant."""
 
-    # Random targets ---------------------------------------------------------------------------
+    # Labels: the places that the loss is a mean over ------------------------------------------
+
+    def log_likelihood(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Log-probability of the whole target, (B,); where it has none minus the loss stands in."""
+        return -self.losses(logits, targets)
+
+    def label_log_probs(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Log-probability of each label: (B,) of classes, (B, T) of tokens."""
+        raise UsageError(f"the targets of modality '{self.name}' have no labels")
+
+    def over_labels(self, values: Tensor, targets: Tensor) -> Tensor:
+        """The mean (B,) over the labels of an example of a value for each: (B,), or (B, T) of tokens."""
+        raise UsageError(f"the targets of modality '{self.name}' have no labels")
+
+    def lowered(self, logits: Tensor, targets: Tensor, by: float) -> Tensor:
+        """The scores with `by` taken from that of each label; -inf there if `by` is inf."""
+        raise UsageError(f"the targets of modality '{self.name}' have no labels")
+
+    # Other targets ----------------------------------------------------------------------------
 
     @abstractmethod
     def relabel(self, targets: Tensor, donors: Tensor, classes: int, generator: torch.Generator) -> Tensor:
         """A random wrong target for each of (n, ...); `donors` (n, ...) are targets of other examples."""
+
+    def refusals(self, expected: Any) -> Tensor:
+        """Targets (R, ...) that decline to answer."""
+        raise UsageError(f"modality '{self.name}' cannot refuse an answer")
 
     def merge(self, targets: Tensor, other: Tensor, mask: Tensor) -> Tensor:
         """The targets (B, ...) with those of `other` where the mask (B,) is true."""

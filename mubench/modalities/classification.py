@@ -43,6 +43,18 @@ class Classification(Modality, ABC):
         """KL(teacher || student) per example, (B,)."""
         return divergence.kl(teacher, student, temperature)
 
+    def label_log_probs(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Log-probability of the label, (B,)."""
+        return -self.losses(logits, targets)
+
+    def over_labels(self, values: Tensor, targets: Tensor) -> Tensor:
+        """The values (B,) themselves: an example has one label."""
+        return values
+
+    def lowered(self, logits: Tensor, targets: Tensor, by: float) -> Tensor:
+        """The scores (B, C) with `by` taken from the label's own."""
+        return divergence.lowered(logits, targets, by)
+
     def relabel(self, targets: Tensor, donors: Tensor, classes: int, generator: torch.Generator) -> Tensor:
         """A label drawn uniformly from the K-1 wrong ones for each target (n,)."""
         if classes < 2:

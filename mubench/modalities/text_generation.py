@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mubench import divergence
 from mubench.data import Batch
-from mubench.divergence import precise
 from mubench.errors import UsageError
 from mubench.modalities import answering, token_ids, tokens
-from mubench.modalities.base import BrokenRow, Fields, Modality
+from mubench.modalities.base import BrokenRow, Fields
+from mubench.modalities.refusals import REFUSALS
 from mubench.modalities.token_ids import IGNORED
+from mubench.modalities.token_labels import TokenLabels
 from mubench.schema import one_of
 
 KIND = "generation.json"  # beside the tokenizer: whether an encoder reads the prompt
@@ -35,7 +35,7 @@ class GenerationSpec:
 
 
 @dataclass
-class TextGeneration(Modality):
+class TextGeneration(TokenLabels):
     """Scores (B, T, V) of the tokens of an answer, targets (B, T) int64 padded with -100.
 
     T is the longest answer of a batch, at most `max_answer`. The loss, the errors and the divergence
@@ -174,40 +174,11 @@ class TextGeneration(Modality):
         prompts, mask = batch.inputs["prompt_ids"], batch.inputs["prompt_mask"]
         return answering.scores(model, prompts, mask, batch.targets)
 
-    # Per example ------------------------------------------------------------------------------
+    # Random targets ---------------------------------------------------------------------------
 
-    def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Mean negative log-likelihood over the label tokens, (B,), in nats."""
-        labels = targets[:, : logits.shape[1]]
-        scores = precise(logits.flatten(0, 1))
-        found = F.cross_entropy(scores, labels.flatten(), ignore_index=IGNORED, reduction="none")
-        return token_ids.mean(found.view(labels.shape), labels != IGNORED)
-
-    def errors(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The share of label tokens that are not the likeliest, (B,)."""
-        labels = targets[:, : logits.shape[1]]
-        return token_ids.mean((logits.argmax(-1) != labels).float(), labels != IGNORED)
-
-    def divergence(
-        self, teacher: Tensor, student: Tensor, targets: Tensor, temperature: float = 1.0
-    ) -> Tensor:
-        """KL(teacher || student) per label token, its mean per example, (B,).
-
-        Scores may be longer than the targets of their rows need: those of a larger batch.
-        """
-        length = min(teacher.shape[1], student.shape[1])
-        labels = targets[:, :length] != IGNORED
-        return divergence.kl_of_tokens(teacher[:, :length], student[:, :length], labels, temperature)
-
-    def relabel(self, targets: Tensor, donors: Tensor, classes: int, generator: torch.Generator) -> Tensor:
-        """The donors' answers; where one equals the target, the next donor's that does not."""
-        wrong = donors
-        for step in range(1, len(donors) + 1):
-            same = (wrong == targets).all(dim=1)
-            if not same.any():
-                return wrong
-            wrong = torch.where(same[:, None], donors.roll(step, 0), wrong)
-        raise UsageError("random answers need examples whose answers differ")
+    def refusals(self, expected: GenerationSpec) -> Tensor:
+        """Label tokens (R, max_answer) of the shipped refusals; long ones are cut as answers are."""
+        return self.answers(REFUSALS, Path(expected.encoder))
 
     # Predictions ------------------------------------------------------------------------------
 
