@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mubench.errors import UsageError, did_you_mean
 
-GROUPS = ("task", "modality", "model", "method", "deletion", "adapter", "optimizer", "sweep")
+GROUPS = ("task", "modality", "model", "method", "deletion", "adapter", "curriculum", "optimizer", "sweep")
 
 
 @cache
@@ -30,7 +30,9 @@ def installed_dirs() -> tuple[Path, ...]:
 
 
 def plural(group: str) -> str:
-    """The kind that `mubench ls` knows a group by: methods, modalities."""
+    """The kind that `mubench ls` knows a group by: methods, modalities, curricula."""
+    if group.endswith("um"):
+        return f"{group[:-2]}a"
     return f"{group[:-1]}ies" if group.endswith("y") else f"{group}s"
 
 
@@ -74,6 +76,12 @@ def header(path: Path) -> list[str]:
         if not re.match(r"#\s*@package", line):
             lines.append(line.lstrip("# ").rstrip())
     return lines
+
+
+def target(path: Path) -> str:
+    """The dotted name that a yaml's `_target_` gives to its component; "" without one."""
+    found = re.search(r"^ *_target_: *([\w.]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else ""
 
 
 def describe(group: str, name: str, dirs: Sequence[Path]) -> str:

@@ -20,8 +20,15 @@ class Facts:
     values: dict[str, Any]
     functions: frozenset[str]  # but those of a class without bases, which says what there may be
 
-    def __getitem__(self, name: str) -> Any:
-        return self.values.get(name)
+    def get(self, name: str, unknown: Any = None) -> Any:
+        """A value, where the source tells it."""
+        return self.values.get(name, unknown)
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        """Keys of methods/sources.bib; a task's `source` is a folder, and none of these."""
+        source = self.values.get("source")
+        return source if isinstance(source, tuple) else ()
 
 
 @cache

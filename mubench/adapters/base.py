@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from torch import nn
 
@@ -18,6 +19,9 @@ class Adapter(ABC):
     """A way to let a trained model move."""
 
     name: str = ""
+
+    source: ClassVar[tuple[str, ...]] = ()  # keys of methods/sources.bib
+    formula: ClassVar[str] = ""  # what is computed, in plain text
 
     def check(self, build: Callable[[], nn.Module], classes: int) -> None:  # noqa: B027
         """UsageError for settings that the network cannot take, before anything is trained."""

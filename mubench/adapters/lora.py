@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -38,6 +38,9 @@ class LoRA(Adapter):
     alpha: float | None = None  # null: twice the rank
     dropout: float = 0.0
     targets: list[str] | None = None  # ends of the layers' names; null: every layer but the head
+
+    source: ClassVar[tuple[str, ...]] = ("hu2021",)
+    formula: ClassVar[str] = "w + (alpha / rank) B A, moving only B and A"
 
     def __post_init__(self) -> None:
         if self.rank is not None and self.fraction is not None:

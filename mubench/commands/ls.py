@@ -1,10 +1,12 @@
-"""usage: mubench ls KIND [GLOB] [--json]
+"""usage: mubench ls KIND [GLOB] [--json | --bibtex]
 
-What there is, a line each. KIND is tasks, modalities, models, methods, metrics, deletions,
-adapters, optimizers, sweeps or runs. Without a kind: all tasks, models, methods, deletions and sweeps.
+What there is, a line each; of methods also the sets they read (F: forget, R: retain, V: validation)
+and what they apply to. KIND is tasks, modalities, models, methods, metrics, deletions, adapters, curricula,
+optimizers, sweeps or runs. Without a kind: all tasks, models, methods, deletions and sweeps.
 
   GLOB              only names that match, such as 'mini/*'
   --json            a JSON object {name: description} (of each kind, if none is named)
+  --bibtex          the papers behind the methods, adapters or optimizers that would be listed
   --config-dir DIR  count in a folder with your own yamls
   out=PATH          where runs are looked for (default: outputs)
 """
@@ -16,7 +18,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from mubench import catalog
+from mubench import catalog, citations, facts
 from mubench.commands import arguments
 from mubench.errors import UsageError, did_you_mean
 
@@ -28,6 +30,7 @@ KINDS = {
     "metrics": "",
     "deletions": "deletion",
     "adapters": "adapter",
+    "curricula": "curriculum",
     "optimizers": "optimizer",
     "sweeps": "sweep",
     "runs": "",
@@ -37,7 +40,7 @@ OVERVIEW = ("tasks", "models", "methods", "deletions", "sweeps")
 
 def main(argv: Sequence[str]) -> int:
     """Print the names and their descriptions."""
-    typed = arguments.read(argv, {"--json": "json"})
+    typed = arguments.read(argv, {"--json": "json", "--bibtex": "bibtex"})
     out, words = arguments.out_of(typed.words)
     if len(words) > 2:
         raise UsageError(f"ls takes a kind and a glob, not '{words[2]}' too (mubench ls --help)")
@@ -47,10 +50,12 @@ def main(argv: Sequence[str]) -> int:
     found = {
         name: _matching(entries(name, typed.dirs, out), pattern) for name in ([kind] if kind else OVERVIEW)
     }
-    if "json" in typed.flags:
+    if "bibtex" in typed.flags:
+        print(_papers(found, typed.dirs))
+    elif "json" in typed.flags:
         print(json.dumps(found[kind] if kind else found, indent=1))
     else:
-        _print(found, headings=not kind)
+        _print(found, typed.dirs, headings=not kind)
     return 0
 
 
@@ -73,10 +78,33 @@ def entries(kind: str, dirs: list[Path], out: Path) -> dict[str, str]:
     return {name: catalog.describe(group, name, dirs) for name in catalog.names(group, dirs)}
 
 
-def _print(found: dict[str, dict[str, str]], headings: bool) -> None:
+def _papers(found: dict[str, dict[str, str]], dirs: list[Path]) -> str:
+    """The BibTeX entries of all that was found, each once."""
+    groups = [(KINDS[kind], name) for kind, lines in found.items() for name in lines if KINDS[kind]]
+    known = [facts.of(catalog.target(catalog.path_of(*one, dirs))).papers for one in groups]
+    keys = [key for source in known for key in source]
+    if not keys:
+        raise UsageError("none of these follows a paper (mubench ls methods --bibtex)")
+    return citations.bibtex(keys)
+
+
+def _print(found: dict[str, dict[str, str]], dirs: list[Path], headings: bool) -> None:
     for kind, lines in found.items():
         if headings:
             print(f"\n{kind}" if kind != OVERVIEW[0] else kind)
-        width = max(map(len, lines), default=0)
-        for name, text in lines.items():
-            print(f"{'  ' if headings else ''}{name:{width}}  {text}".rstrip())
+        rows = [(name, *_columns(kind, name, dirs), text) for name, text in lines.items()]
+        widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
+        for *cells, text in rows:
+            padded = "  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True))
+            print(f"{'  ' if headings else ''}{padded}  {text}".rstrip())
+
+
+def _columns(kind: str, name: str, dirs: list[Path]) -> list[str]:
+    """Short facts between a name and its description."""
+    if kind != "methods":
+        return []
+    found = facts.of(catalog.target(catalog.path_of("method", name, dirs)))
+    sets = " ".join(
+        part[0].upper() for part in ("forget", "retain", "validation") if part in found.get("needs", ())
+    )
+    return [sets or "-", ", ".join(sorted(found.get("families", ("?",))))]

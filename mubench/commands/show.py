@@ -1,24 +1,29 @@
-"""usage: mubench show KIND NAME [--config-dir DIR]
+"""usage: mubench show KIND NAME [--bibtex] [--config-dir DIR]
 
-One thing in full: its description, settings with their defaults, and facts.
-KIND is task, model, method, deletion, optimizer, sweep, metric or run (a run's directory).
+One thing in full: its description, what it computes and after which papers, settings with their defaults.
+KIND is any that `mubench ls` lists, such as task, model, method, metric; of a run, NAME is its directory.
+
+  --bibtex          the papers' BibTeX entries alone
+  --config-dir DIR  count in a folder with your own yamls
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 
-from mubench import catalog
+from mubench import catalog, citations, facts
 from mubench.commands import arguments
 from mubench.errors import UsageError, did_you_mean
+from mubench.facts import Facts
 
-KINDS = ("task", "model", "method", "deletion", "optimizer", "modality", "sweep", "metric", "run")
+KINDS = (*catalog.GROUPS, "metric", "run")
 
 
 def main(argv: Sequence[str]) -> int:
     """Print it."""
-    typed = arguments.read(argv, {})
+    typed = arguments.read(argv, {"--bibtex": "bibtex"})
     if len(typed.words) != 2:
         raise UsageError("show takes a kind and a name, such as: mubench show method salun")
     kind, name = typed.words
@@ -29,18 +34,62 @@ def main(argv: Sequence[str]) -> int:
         return _metric(name)
     if kind == "run":
         return _run(Path(name))
-    return _yaml(kind, name, typed.dirs)
+    path = catalog.path_of(kind, name, typed.dirs)
+    known = facts.of(catalog.target(path))
+    if "bibtex" in typed.flags:
+        return _papers(kind, name, known)
+    return _yaml(path, known)
 
 
-def _yaml(group: str, name: str, dirs: list[Path]) -> int:
-    """The yaml itself is the documentation: its header, then what can be set."""
-    path = catalog.path_of(group, name, dirs)
+def _papers(group: str, name: str, known: Facts) -> int:
+    entries = citations.bibtex(known.papers)
+    if not entries:
+        raise UsageError(f"{group} '{name}' follows no paper of mubench's list (mubench show {group} {name})")
+    print(entries)
+    return 0
+
+
+def _yaml(path: Path, known: Facts) -> int:
+    """The yaml is the documentation, with what its class says between its header and its settings."""
     for line in catalog.header(path):
         print(line)
+    if told := _told(known):
+        print("\n" + "\n".join(told))
     body = path.read_text(encoding="utf-8").splitlines()
     print("\n" + "\n".join(line for line in body if not line.startswith("#")).strip("\n"))
     print(f"\n({path})")
     return 0
+
+
+def _told(known: Facts) -> list[str]:
+    """What a component's class says of itself: label and text, one line each, long ones wrapped."""
+    rows = [("computes", known.get("formula", ""))]
+    rows += [("source", citations.cite(key)) for key in known.papers]
+    rows += _of_a_method(known) if "families" in known.values else []
+    lines = []
+    for label, text in rows:
+        first, *rest = wrap(text, 98, break_long_words=False, break_on_hyphens=False) or [""]
+        lines += [f"{label:12}  {first}", *(" " * 14 + more for more in rest)] if text else []
+    return lines
+
+
+def _of_a_method(known: Facts) -> list[tuple[str, str]]:
+    """The facts of methods/base.py that a user chooses by."""
+
+    def listed(name: str) -> str:
+        return ", ".join(sorted(known.get(name, ()))) or "-"
+
+    more = ", more by its settings" if "reads" in known.functions else ""
+    batches = known.get("stream", "") if "loss" in known.functions else ""
+    layers = {"convolutions": "convolutions, else linear layers"}.get(known.get("layers"), "")
+    return [
+        ("reads", listed("needs") + more),
+        ("batches", batches),
+        ("applies to", f"{listed('families')}; deletion: {listed('deletions')}"),
+        ("layers", layers),
+        ("starts from", f"the {known.get('starts_from')} model"),
+        ("extra memory", known.get("memory", "")),
+    ]
 
 
 def _metric(name: str) -> int:

@@ -16,6 +16,8 @@ class Slowly(Method):
 
     pause: float = 0.3
     ascends: ClassVar[bool] = True
+    source: ClassVar[tuple[str, ...]] = ("thudi2022", "a talk of our own, 2026")
+    formula: ClassVar[str] = "min -mean CE(D_f), slowly"
 
     def prepare(self, run):
         print("unlearning has begun", file=sys.stderr, flush=True)
