@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
@@ -37,6 +38,9 @@ class Method:
     softmax: ClassVar[bool] = True  # reads scores through their softmax: a constant added is not seen
     additive: ClassVar[bool] = True  # the loss of a batch is the mean of its examples'
     alternates: ClassVar[bool] = False  # never takes two passes over D_f in a row while D_r's are left
+    lowers: ClassVar[bool] = False  # no gradient pulls up the true label's score of a row of D_f
+    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {}  # values of settings that are no numbers
+    companions: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # other settings that make a setting act
 
     @property
     def reads(self) -> frozenset[str]:
