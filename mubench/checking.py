@@ -15,8 +15,8 @@ from mubench.errors import UsageError
 from mubench.schema import Settings
 
 # Nodes that name what was chosen, and those among them whose class declares their settings.
-NAMED = ("task", "modality", "model", "deletion", "method", "adapter", "optimizer")
-COMPONENTS = ("task", "modality", "deletion", "method", "adapter")
+NAMED = ("task", "modality", "model", "deletion", "method", "adapter", "curriculum", "optimizer")
+COMPONENTS = ("task", "modality", "deletion", "method", "adapter", "curriculum")
 
 
 def check(composed: DictConfig, overrides: Sequence[str], dirs: Sequence[Path] = ()) -> RunConfig:

@@ -81,7 +81,7 @@ class RunConfig:
             "deletion": at["deletion"]["name"],
             "ratio": at["deletion"].get("ratio"),
             "adapter": at["adapter"]["name"],
-            "curriculum": "none",
+            "curriculum": at["curriculum"]["name"],
             "optimizer": at["unlearning"]["optimizer"]["name"],
             "seed": dict(at["seed"]),
         }

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mubench.curricula.base import Curriculum, Uniform
 from mubench.data import Batch, Columns, Paired, PairedStream, Stream
 from mubench.engine import Engine
 from mubench.errors import UsageError
@@ -64,6 +65,7 @@ class Run:
     reporter: Reporter
     checkpoints: Path | None = None
     attach: Callable[[nn.Module], nn.Module] = lambda model: model  # what the adapter makes of a network
+    curriculum: Curriculum = field(default_factory=Uniform)
     hooks: Hooks = field(default_factory=Hooks)
     effort: Effort = field(default_factory=Effort)
 
@@ -191,8 +193,8 @@ class Run:
         return place.to(self.engine.device)
 
     def reduce(self, losses: Tensor, term: str = "") -> Tensor:
-        """Per-example losses (B,) to the scalar that is descended; a method names each of its terms."""
-        return losses.mean()
+        """Per-example losses (B,) to a scalar, as the curriculum weighs them; a method names its terms."""
+        return self.curriculum.reduce(losses, term)
 
     # The work ---------------------------------------------------------------------------------
 
@@ -216,6 +218,7 @@ class Run:
         streams = {name: self.stream(name) for name, _ in passes}
         hooks = replace(self.hooks, after_pass=after_pass)
         folder = self.checkpoints
+        self.curriculum.begin(self.spec.classes)
         self._fit = Fit(
             self.model,
             [Pass(streams[name], loss) for name, loss in passes],
@@ -227,6 +230,7 @@ class Run:
             self.prepare,
             hooks,
             folder / f"fit{self._fits}.pt" if folder else None,
+            {"curriculum": self.curriculum},
         )
         self._fits += 1
         self.effort.add(self._fit.run())

@@ -109,6 +109,7 @@ class Settings:
     deletion: dict[str, Any]
     method: dict[str, Any]
     adapter: dict[str, Any]
+    curriculum: dict[str, Any]
     optimizer: dict[str, Any]
     training: Recipe
     unlearning: Recipe

@@ -102,6 +102,7 @@ def check(config: RunConfig) -> None:
         raise NotApplicable(
             f"method '{key['method']}' takes deletion={wanted}; here it is '{key['deletion']}'"
         )
+    component(settings.curriculum, "curriculum").check(modality.gives)
     evaluation.chosen(settings.evaluation.metrics, evaluation.gives(modality, settings.task))
 
 
@@ -138,6 +139,7 @@ def _unlearn(bench: Workbench, method: Method, start: Artifact) -> tuple[Run, di
         bench.reporter,
         bench.config.run_dir / "checkpoints",
         lambda network: _attached(bench, network, models.teacher_seed(settings.seed.unlearn)),
+        bench.curriculum,
     )
     run.hooks = method.hooks(run)
     memory, started = PeakMemory(bench.engine.device), time.perf_counter()

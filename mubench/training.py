@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,13 +118,14 @@ class Fit:
     prepare: Callable[[Any, torch.Generator], Any]
     hooks: Hooks = field(default_factory=Hooks)
     checkpoint: Path | None = None
+    parts: Mapping[str, Any] = field(default_factory=dict)  # more that a checkpoint holds, by name
 
     def __post_init__(self) -> None:
         steps = sum(-(-len(p.stream) // self.recipe.accumulate) for p in self.passes)
         self._trainable = [p for p in self.model.parameters() if p.requires_grad]
         self._optimizer = build_optimizer(self._trainable, self.recipe)
         self._schedule = build_schedule(self._optimizer, self.recipe, steps)
-        self._parts = parts_of(self.model, self._optimizer, self._schedule)
+        self._parts = {**parts_of(self.model, self._optimizer, self._schedule), **self.parts}
         self._state = State(self.seed)
         path = None if self.hooks.after_pass else self.checkpoint
         self._saver = Checkpoint(path, self.engine.settings.checkpoint_minutes)

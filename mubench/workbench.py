@@ -12,6 +12,7 @@ from mubench import encoding, models
 from mubench.adapters.base import Adapter
 from mubench.checking import component
 from mubench.config import RunConfig
+from mubench.curricula.base import Curriculum
 from mubench.data import Columns, Dataset, ForgetSplit
 from mubench.engine import Engine
 from mubench.modalities.base import Modality
@@ -30,6 +31,7 @@ class Workbench:
     spec: ModelSpec
     modality: Modality
     adapter: Adapter
+    curriculum: Curriculum
     engine: Engine
     reporter: Reporter
 
@@ -56,4 +58,5 @@ def lay_out(config: RunConfig, reporter: Reporter) -> Workbench:
     spec = models.describe(settings.model, data, modality)
     columns = {name: engine.reside(part) for name, part in data.splits.items()}
     adapter: Adapter = component(settings.adapter, "adapter")
-    return Workbench(config, data, columns, split, spec, modality, adapter, engine, reporter)
+    curriculum: Curriculum = component(settings.curriculum, "curriculum")
+    return Workbench(config, data, columns, split, spec, modality, adapter, curriculum, engine, reporter)

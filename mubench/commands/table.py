@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from mubench.commands import arguments
 from mubench.errors import UsageError, did_you_mean
 
-KEYS = ("task", "modality", "model", "method", "deletion", "ratio", "optimizer")
+KEYS = ("task", "modality", "model", "method", "deletion", "ratio", "adapter", "curriculum", "optimizer")
 
 
 def main(argv: Sequence[str]) -> int:

@@ -38,4 +38,4 @@ class BadTeaching(Method):
         forget, retain = batch.split(run.logits(batch.joined()))
         bad = run.divergence(batch.forget, self._incompetent, self.temperature, forget)
         good = run.divergence(batch.retain, self._competent, self.temperature, retain)
-        return run.reduce(bad) + run.reduce(good)
+        return run.reduce(bad, "forget") + run.reduce(good, "retain")

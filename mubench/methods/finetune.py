@@ -23,4 +23,4 @@ class Finetune(Method):
 
     def loss(self, run: Run, batch: Batch) -> Tensor:  # type: ignore[override]
         """Mean CE."""
-        return run.reduce(run.losses(batch))
+        return run.reduce(run.losses(batch), "retain")

@@ -27,4 +27,4 @@ class GradDiff(Method):
     def loss(self, run: Run, batch: Paired) -> Tensor:  # type: ignore[override]
         """Both terms from one forward."""
         forget, retain = batch.split(run.losses(batch.joined()))
-        return self.alpha * run.reduce(retain) - self.gamma * run.reduce(forget)
+        return self.alpha * run.reduce(retain, "retain") - self.gamma * run.reduce(forget, "forget")

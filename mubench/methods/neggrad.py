@@ -22,4 +22,4 @@ class NegGrad(Method):
 
     def loss(self, run: Run, batch: Batch) -> Tensor:  # type: ignore[override]
         """Minus the mean CE."""
-        return -run.reduce(run.losses(batch))
+        return -run.reduce(run.losses(batch), "forget")

@@ -30,4 +30,4 @@ class NegGradPlus(Method):
     def loss(self, run: Run, batch: Paired) -> Tensor:  # type: ignore[override]
         """Both terms from one forward."""
         forget, retain = batch.split(run.losses(batch.joined()))
-        return self.alpha * run.reduce(retain) - (1 - self.alpha) * run.reduce(forget)
+        return self.alpha * run.reduce(retain, "retain") - (1 - self.alpha) * run.reduce(forget, "forget")

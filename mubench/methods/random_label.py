@@ -32,4 +32,4 @@ class RandomLabel(Method):
 
     def loss(self, run: Run, batch: Batch) -> Tensor:  # type: ignore[override]
         """Mean CE on the relabelled batch."""
-        return run.reduce(run.losses(run.relabel(batch, self.redraw)))
+        return run.reduce(run.losses(run.relabel(batch, self.redraw)), "mixed")

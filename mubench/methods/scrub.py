@@ -49,13 +49,13 @@ class Scrub(Method):
 
     def maximise(self, run: Run, batch: Batch) -> Tensor:
         """Minus the divergence from the original, on D_f."""
-        return -run.reduce(self._distance(run, batch, run.logits(batch)))
+        return -run.reduce(self._distance(run, batch, run.logits(batch)), "forget")
 
     def minimise(self, run: Run, batch: Batch) -> Tensor:
         """Divergence from the original and the task's loss, on D_r."""
         logits = run.logits(batch)
-        distance = run.reduce(self._distance(run, batch, logits))
-        task = run.reduce(run.modality.losses(logits, batch.targets))
+        distance = run.reduce(self._distance(run, batch, logits), "retain")
+        task = run.reduce(run.modality.losses(logits, batch.targets), "task")
         return self.alpha * distance + self.gamma * task
 
     def _distance(self, run: Run, batch: Batch, logits: Tensor) -> Tensor:
