@@ -50,6 +50,16 @@ class Planner:
         """The typed overrides, globs over a group's choices written out; UsageError for wrong names."""
         return [self._spelt(override) for override in parse(typed)]
 
+    def launched(self, typed: Sequence[str]) -> list[str]:
+        """What Hydra is to launch: as `overrides`, a named sweep's lists among them instead of its own.
+
+        Hydra would spell globs out by other rules: without the choices in subfolders.
+        """
+        with self._hydra():
+            spelt = self.overrides(typed)
+            swept = [override.input_line or "" for override in self._sweep(parse(spelt))]
+        return [*(["hydra.sweeper.params=null"] if swept else []), *swept, *spelt]
+
     def cells(self, typed: Sequence[str], multirun: bool) -> list[RunConfig]:
         """Every run of the command, checked, each once, in the order they will be launched."""
         with self._hydra():
@@ -93,12 +103,12 @@ class Planner:
         return self._bases[groups]
 
     def _sweep(self, parsed: Sequence[Override]) -> list[Override]:
-        """The lists that a chosen `sweep=` adds."""
+        """The lists that a chosen `sweep=` adds, its globs written out."""
         chosen = [o.input_line or "" for o in parsed if o.key_or_group == "sweep"]
         if not chosen:
             return []
         params = self._compose(chosen, hydra=True).hydra.sweeper.params or {}
-        return parse([f"{key}={value}" for key, value in params.items()])
+        return parse(self.overrides([f"{key}={value}" for key, value in params.items()]))
 
     def _is_group(self, override: Override) -> bool:
         group = override.key_or_group.split("@")[0]

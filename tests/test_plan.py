@@ -32,6 +32,30 @@ def test_globs_choose_by_name(planner):
         planner.overrides(["method=glob(zz*)"])
 
 
+def test_a_glob_in_a_named_sweep_counts_in_the_choices_of_a_folder_of_ones_own(tmp_path):
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "few.yaml").write_text(
+        "# @package _global_\n# A few\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n"
+        "      method: glob(neg*)\n      deletion.ratio: 2,4\n"
+    )
+    (tmp_path / "method").mkdir()
+    mine = (
+        (catalog.packaged_dir() / "method" / "neggrad.yaml")
+        .read_text()
+        .replace("name: neggrad", "name: neg_mine")
+    )
+    (tmp_path / "method" / "neg_mine.yaml").write_text(mine)
+    planner = Planner(catalog.config_dirs([tmp_path]))
+    cells = planner.cells(["sweep=few"], multirun=False)
+    assert {cell.key["method"] for cell in cells} == {"neg_mine", "neggrad", "neggrad_plus"}
+    assert len(cells) == 6
+    assert planner.launched(["sweep=few", "deletion=class"]) == [
+        "hydra.sweeper.params=null", "method=neg_mine,neggrad,neggrad_plus", "deletion.ratio=2,4",
+        "sweep=few", "deletion=class",
+    ]  # fmt: skip
+    assert planner.launched(["method=neggrad"]) == ["method=neggrad"]
+
+
 def test_a_named_sweep_adds_its_lists_to_those_typed(planner):
     cells = planner.cells(["sweep=seeds", "deletion.ratio=2,4"], multirun=False)
     assert sorted((cell.key["ratio"], cell.key["seed"]["train"]) for cell in cells) == [

@@ -128,7 +128,7 @@ def launch(planner: Planner, words: Sequence[str], multirun: bool) -> list[Outco
             if multirun and not isinstance(failure, NotApplicable):
                 print(f"mubench: {failure}", file=sys.stderr)
 
-    overrides = [*search_path(planner.dirs), *planner.overrides(words)]
+    overrides = [*search_path(planner.dirs), *planner.launched(words)]
     sys.argv = ["mubench", *overrides, *(["--multirun"] if multirun else [])]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are
     packaged = str(catalog.packaged_dir())
