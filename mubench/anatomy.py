@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from torch import nn
 
 from mubench.adapters.layers import CONVOLUTIONS, heads, output
+from mubench.errors import UsageError
 from mubench.networks.pretrained import HEADS
 
 CONTAINERS = (nn.Sequential, nn.ModuleList)
@@ -41,6 +42,16 @@ def head(model: nn.Module, classes: int) -> list[str]:
     part, largest = max(model.named_children(), key=lambda child: _size(child[1]), default=("", model))
     last = [name for name, m in largest.named_modules() if any(True for _ in m.parameters(False))][-1]
     return [f"{part}.{last}".strip(".")]
+
+
+def scorer(model: nn.Module, classes: int) -> nn.Linear:
+    """The linear layer whose outputs are the scores of the classes; UsageError where there is none."""
+    inside = [model.get_submodule(part) for part in heads(model, classes)]
+    layers = [m for part in inside for m in part.modules() if isinstance(m, nn.Linear)]
+    found = [layer for layer in layers if layer.out_features == classes][-1:]
+    if not found:
+        raise UsageError("the model's scores of classes come from no linear layer")
+    return found[0]
 
 
 def spatial(model: nn.Module) -> list[tuple[str, nn.Module]]:

@@ -44,6 +44,20 @@ def _behind_encoder(model: nn.Module, prompts: Tensor, mask: Tensor, labels: Ten
     return found
 
 
+def seen(model: nn.Module, mask: Tensor, labels: Tensor, part: nn.Module) -> Tensor:
+    """Which tokens, that a part of the model works on, are no padding: (B, P), (B, T), or both in one.
+
+    A decoder alone has prompt and answer in one sequence, all but the answer's last token.
+    """
+    network: Any = model
+    shown = labels[:, :-1] != IGNORED
+    if not network.config.is_encoder_decoder:
+        return torch.cat([mask.bool(), shown], dim=1)
+    if any(module is part for module in network.get_decoder().modules()):
+        return torch.cat([torch.ones_like(labels[:, :1], dtype=torch.bool), shown], dim=1)
+    return mask.bool()
+
+
 def start_token(model: nn.Module) -> int:
     """The token that a decoder behind an encoder starts from: the checkpoint's, else padding (T5)."""
     config: Any = model.config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from mubench.data import Batch
+from mubench.divergence import precise
 from mubench.errors import UsageError
+from mubench.modalities import signals
+from mubench.modalities.signals import Signal
 
 Fields = Mapping[str, Any]  # raw values of some rows, a sequence or array under each field's name
 
@@ -113,6 +116,30 @@ class Modality(ABC):
         self, teacher: Tensor, student: Tensor, targets: Tensor, temperature: float = 1.0
     ) -> Tensor:
         """How far the student's scores are from the teacher's, at least 0; the teacher is a constant."""
+
+    # Real-valued inputs, and what the network makes of them ------------------------------------
+
+    def signal(self, model: nn.Module, batch: Batch) -> Signal:
+        """What can be moved a little of a prepared batch: its only floating-point input, if not said else."""
+        (values,) = (value for value in batch.inputs.values() if value.is_floating_point())
+        mask = batch.inputs.get("attention_mask")
+        return signals.of(values, mask if mask is not None and mask.shape == values.shape else None)
+
+    def logits_at(self, model: nn.Module, batch: Batch, values: Tensor) -> Tensor:
+        """The scores where the network is given these values in place of the signal's."""
+        inputs = {k: values if v.is_floating_point() else v for k, v in batch.inputs.items()}
+        return self.logits(model, replace(batch, inputs=inputs))
+
+    def distance(self, first: Tensor, second: Tensor, targets: Tensor) -> Tensor:
+        """The Euclidean distance (B,) of two models' scores; of tokens the mean over the labels'."""
+        return torch.linalg.vector_norm((precise(first) - precise(second)).flatten(1), dim=1)
+
+    def own(self, model: nn.Module, batch: Batch, part: nn.Module) -> Tensor | None:
+        """Which of the places in a sequence belong to an example, (B, T), as a part of the model has them.
+
+        None where all do; places behind the T-th do.
+        """
+        return None
 
     # Labels: the places that the loss is a mean over ------------------------------------------
 

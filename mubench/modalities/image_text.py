@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mubench.data import Batch
 from mubench.modalities import pictures
@@ -81,6 +81,10 @@ class ImageText(Classification):
         texts = self._text.prepare(batch, expected.text, generator).inputs
         pixels = pictures.prepared(batch.inputs["pixel_values"], expected.picture)
         return replace(batch, inputs={"pixel_values": pixels, **texts})
+
+    def own(self, model: nn.Module, batch: Batch, part: nn.Module) -> Tensor | None:
+        """The tokens that are not padding; pictures follow them, and have none."""
+        return batch.inputs["attention_mask"].bool()
 
 
 def square(pixels: np.ndarray, side: int) -> np.ndarray:

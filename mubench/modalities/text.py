@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mubench.data import Batch
 from mubench.errors import UsageError
-from mubench.modalities import tokens
+from mubench.modalities import signals, tokens
 from mubench.modalities.base import BrokenRow, Fields
 from mubench.modalities.classification import Classification
+from mubench.modalities.signals import Signal
 from mubench.schema import one_of
 
 
@@ -95,3 +96,17 @@ class Text(Classification):
         return replace(
             batch, inputs={"input_ids": batch.inputs["input_ids"][:, :longest].long(), "attention_mask": mask}
         )
+
+    def signal(self, model: nn.Module, batch: Batch) -> Signal:
+        """The embeddings (B, T, D) of the tokens."""
+        words = signals.words(model)(batch.inputs["input_ids"])
+        return signals.of(words, batch.inputs["attention_mask"][..., None])
+
+    def logits_at(self, model: nn.Module, batch: Batch, values: Tensor) -> Tensor:
+        """The scores where the tokens have these embeddings."""
+        with signals.heard(model, values):
+            return self.logits(model, batch)
+
+    def own(self, model: nn.Module, batch: Batch, part: nn.Module) -> Tensor | None:
+        """The tokens that are not padding."""
+        return batch.inputs["attention_mask"].bool()

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from mubench.data import Batch
 from mubench.errors import UsageError
-from mubench.modalities import answering, token_ids, tokens
+from mubench.modalities import answering, signals, token_ids, tokens
 from mubench.modalities.base import BrokenRow, Fields
 from mubench.modalities.refusals import REFUSALS
+from mubench.modalities.signals import Signal
 from mubench.modalities.token_ids import IGNORED
 from mubench.modalities.token_labels import TokenLabels
 from mubench.schema import one_of
@@ -173,6 +174,20 @@ class TextGeneration(TokenLabels):
         """Scores (B, T, V) at the places that predict the batch's targets, which the model is shown."""
         prompts, mask = batch.inputs["prompt_ids"], batch.inputs["prompt_mask"]
         return answering.scores(model, prompts, mask, batch.targets)
+
+    def signal(self, model: nn.Module, batch: Batch) -> Signal:
+        """The embeddings (B, P, D) of the prompts' tokens."""
+        words = signals.words(model)(batch.inputs["prompt_ids"])
+        return signals.of(words, batch.inputs["prompt_mask"][..., None])
+
+    def logits_at(self, model: nn.Module, batch: Batch, values: Tensor) -> Tensor:
+        """The scores where the prompts' tokens have these embeddings."""
+        with signals.heard(model, values):
+            return self.logits(model, batch)
+
+    def own(self, model: nn.Module, batch: Batch, part: nn.Module) -> Tensor | None:
+        """The tokens of prompt and answer that the part sees and that are not padding."""
+        return answering.seen(model, batch.inputs["prompt_mask"], self.trimmed(batch).targets, part)
 
     # Random targets ---------------------------------------------------------------------------
 

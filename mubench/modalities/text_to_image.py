@@ -17,11 +17,12 @@ from mubench.data import Batch
 from mubench.divergence import precise
 from mubench.extras import need
 from mubench.fingerprint import folder_hash
-from mubench.modalities import denoising, lookers, prompts, tokens
+from mubench.modalities import denoising, lookers, prompts, signals, tokens
 from mubench.modalities.base import Fields, Modality
 from mubench.modalities.image import decode
 from mubench.modalities.latents import has_autoencoder, latents, scaled
 from mubench.modalities.lookers import FeatureSettings, Looker
+from mubench.modalities.signals import Signal
 from mubench.schema import within
 
 PROMPTS, SETTINGS = "prompts.json", "encoding.json"  # files in the encoder's folder
@@ -147,9 +148,16 @@ class TextToImage(Modality):
 
     def scores(self, model: nn.Module, batch: Batch) -> Tensor:
         """Predicted minus true noise, (B, K, C, h, w), on the batch's targets."""
+        return self.logits_at(model, batch, scaled(batch.targets))
+
+    def signal(self, model: nn.Module, batch: Batch) -> Signal:
+        """The pictures or latents that noise is laid on."""
+        return signals.of(scaled(batch.targets))
+
+    def logits_at(self, model: nn.Module, batch: Batch, values: Tensor) -> Tensor:
+        """Predicted minus true noise, (B, K, C, h, w), on these pictures or latents."""
         given = batch.inputs
-        pictures = scaled(batch.targets)
-        return denoising.residual(model, pictures, given["noise"], given["times"], given["input_ids"])
+        return denoising.residual(model, values, given["noise"], given["times"], given["input_ids"])
 
     # Per example ------------------------------------------------------------------------------
 

@@ -58,6 +58,11 @@ class TokenLabels(Modality, ABC):
         """The mean (B,) of values (B, T) over the label tokens; 0 where there are none."""
         return token_ids.mean(values, targets[:, : values.shape[1]] != IGNORED)
 
+    def distance(self, first: Tensor, second: Tensor, targets: Tensor) -> Tensor:
+        """The Euclidean distance of two models' scores of a token, its mean over the label tokens, (B,)."""
+        apart = torch.linalg.vector_norm(precise(first) - precise(second), dim=-1)
+        return self.over_labels(apart, targets)
+
     def lowered(self, logits: Tensor, targets: Tensor, by: float) -> Tensor:
         """The scores (B, T, V) with `by` taken from each label token's own."""
         return divergence.lowered(logits, targets[:, : logits.shape[1]].clamp_min(0), by)
