@@ -61,6 +61,14 @@ def image() -> Family:
     return Family(Image("image"), spec, split(60, 0), split(20, 1), forget, retain, recipe)
 
 
+@dataclass
+class Tokens(TextGeneration):
+    """Text generation without a tokenizer: refusals are random tokens."""
+
+    def refusals(self, expected: GenerationSpec) -> Tensor:
+        return torch.randint(2, 12, (5, 3), generator=torch.Generator().manual_seed(0))
+
+
 def text_generation() -> Family:
     """A GPT-2 of one layer on random answers; 0 is padding, 1 ends a text."""
 
@@ -80,7 +88,7 @@ def text_generation() -> Family:
         {"vocab_size": 12, "max_position_embeddings": 8, **special}, GenerationSpec("", special, 12, 8),
     )  # fmt: skip
     forget, retain = list(range(9)), list(range(9, 22))
-    return Family(TextGeneration("text_generation"), spec, split(22, 0), split(6, 1), forget, retain)
+    return Family(Tokens("text_generation"), spec, split(22, 0), split(6, 1), forget, retain)
 
 
 def text_to_image() -> Family:
