@@ -68,6 +68,7 @@ class Run:
     curriculum: Curriculum = field(default_factory=Uniform)
     hooks: Hooks = field(default_factory=Hooks)
     effort: Effort = field(default_factory=Effort)
+    parts: dict[str, Any] = field(default_factory=dict)  # state of the method's own that checkpoints hold
 
     def __post_init__(self) -> None:
         self._fits = 0
@@ -230,7 +231,7 @@ class Run:
             self.prepare,
             hooks,
             folder / f"fit{self._fits}.pt" if folder else None,
-            {"curriculum": self.curriculum},
+            {"curriculum": self.curriculum, **self.parts},
         )
         self._fits += 1
         self.effort.add(self._fit.run())
