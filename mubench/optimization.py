@@ -18,23 +18,26 @@ from mubench.schema import Recipe
 
 
 def build_optimizer(weights: Sequence[Tensor], recipe: Recipe) -> Optimizer:
-    """The recipe's optimizer over the weights, fused where it can be."""
+    """The recipe's optimizer over the weights, fused where it can be, told the batch size where it asks."""
     settings = {k: v for k, v in recipe.optimizer.items() if k not in ("name", "_target_")}
     kind: Any = lean(get_class(recipe.optimizer["_target_"]))
+    known = {"fused": True, "batch_size": recipe.batch_size * recipe.accumulate}
+    taken = inspect.signature(kind).parameters
+    settings |= {name: value for name, value in known.items() if name in taken}
     try:
         return kind(  # type: ignore[no-any-return]
-            list(weights), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True, **settings
+            list(weights), lr=recipe.lr, weight_decay=recipe.weight_decay, **settings
         )
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, UsageError) as error:
         raise UsageError(f"optimizer '{recipe.optimizer.get('name')}': {error}") from error
 
 
 def lean(kind: type) -> type:
-    """One of torch's optimizers without its guards for being compiled, which we never do.
+    """One of torch's optimizers, or ours, without its guards for being compiled, which we never do.
 
     At their first call the guards import torch._dynamo: 3 to 5 seconds of a run's start.
     """
-    if not kind.__module__.startswith("torch.optim"):
+    if not kind.__module__.startswith(("torch.optim", "mubench.optimizers")):
         return kind
     names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict", "step")
     methods = {name: inspect.unwrap(getattr(kind, name)) for name in names}

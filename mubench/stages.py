@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from mubench import artifacts, environment, evaluation, models, prediction
@@ -19,6 +20,7 @@ from mubench.errors import NotApplicable
 from mubench.files import write_atomically
 from mubench.methods.base import Method
 from mubench.metrics.base import Metric, Splits
+from mubench.optimization import build_optimizer
 from mubench.progress import Reporter
 from mubench.records import Record
 from mubench.run import Run
@@ -89,6 +91,8 @@ def check(config: RunConfig) -> None:
     Only what the config tells: no data is loaded.
     """
     settings, key = config.settings, config.key
+    for recipe in (settings.training, settings.unlearning):
+        build_optimizer([torch.zeros(1, requires_grad=True)], recipe)
     component(settings.adapter, "adapter")
     component(settings.deletion, "deletion").check(settings.task)
     method, modality = component(settings.method, "method"), component(settings.modality, "modality")

@@ -1,0 +1,126 @@
+"""Curriculum and optimizer go with every method, family and adapter; a new yaml is covered by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+from families import FAMILIES
+
+from mubench import catalog
+from mubench.adapters.lora import LoRA
+from mubench.checking import component
+from mubench.curricula.base import Curriculum, Uniform
+from mubench.curricula.superloss import SuperLoss
+from mubench.engine import Engine
+from mubench.plan import Planner
+from mubench.progress import Reporter
+from mubench.run import Run
+from mubench.schema import Recipe, Trainer
+
+DIRS = catalog.config_dirs()
+METHODS = [name for name in catalog.names("method", DIRS) if name not in ("original", "retrain")]
+PAIRS = [(name, family) for family in FAMILIES for name in METHODS]
+
+
+class Plain(Uniform):
+    """The mean, written out; remembers which terms it was given."""
+
+    def reduce(self, losses, term):
+        self.terms = {*getattr(self, "terms", ()), term}
+        return losses.mean()
+
+
+@cache
+def settings_of(name: str):
+    return Planner(DIRS).cells([f"method={name}"], multirun=False)[0].settings.method
+
+
+@cache
+def optimizer(name: str):
+    return Planner(DIRS).cells([f"optimizer={name}"], multirun=False)[0].settings.optimizer
+
+
+def build(name: str, family: str):
+    """The method, where it applies to the family."""
+    method = component(settings_of(name), "method")
+    if not FAMILIES[family]().serves(method):
+        pytest.skip(f"{name} does not apply to {family}")
+    return method
+
+
+def make_run(method, family, curriculum: Curriculum, kind="adamw", lora=False, checkpoints=None) -> Run:
+    case = FAMILIES[family]()
+    rows = {"forget": case.forget, "retain": case.retain, "validation": range(len(case.validation))}
+    recipe = Recipe(**{**case.recipe, "schedule": "constant", "optimizer": dict(optimizer(kind))})
+    model = case.spec.fresh(0)
+    if lora:
+        model = LoRA("lora").attach(model, case.spec.classes, 3, Reporter(quiet=True))
+    run = Run(
+        model, case.spec, case.modality, {"train": case.train, "validation": case.validation},
+        {n: torch.tensor(list(rows[n]), dtype=torch.int64) for n in method.reads}, recipe,
+        Engine(Trainer(device="cpu", checkpoint_minutes=0)), 3, Reporter(quiet=True), checkpoints,
+        lambda network: LoRA("lora").attach(network, case.spec.classes, 4, Reporter(quiet=True))
+        if lora else network,
+        curriculum,
+    )  # fmt: skip
+    run.hooks = method.hooks(run)
+    return run
+
+
+def finish(method, run: Run) -> torch.Tensor:
+    method.prepare(run)
+    method.unlearn(run)
+    return torch.nn.utils.parameters_to_vector(run.model.parameters()).detach()
+
+
+def unlearned(name, family, curriculum=None, **more) -> torch.Tensor:
+    method = build(name, family)
+    return finish(method, make_run(method, family, curriculum or Uniform(), **more))
+
+
+@pytest.mark.parametrize(("name", "family"), PAIRS)
+def test_superloss_changes_what_a_loss_makes_and_uniform_is_the_mean_to_the_bit(name, family):
+    plain = Plain()
+    mean = unlearned(name, family, plain)
+    assert torch.equal(unlearned(name, family), mean)
+    terms = getattr(plain, "terms", set())
+    assert all(terms), f"{name} reduces losses without naming the term"
+    weighed = unlearned(name, family, SuperLoss(lam=0.1))
+    assert torch.isfinite(weighed).all() and torch.equal(weighed, mean) == (not terms)
+
+
+@pytest.mark.parametrize(("name", "family"), PAIRS)
+def test_sophia_moves_what_an_optimizer_moves(name, family):
+    adamw, sophia = (unlearned(name, family, kind=kind) for kind in ("adamw", "sophia"))
+    steps = make_run(method := build(name, family), family, Uniform())
+    finish(method, steps)
+    assert torch.isfinite(sophia).all() and torch.equal(adamw, sophia) == (steps.effort.steps == 0)
+
+
+@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize(("name", "family"), [("scrub", "image"), ("neggrad_plus", "text_generation")])
+def test_an_interrupted_run_under_both_goes_on_to_the_same_bits(name, family, lora, tmp_path, monkeypatch):
+    """Sophia's averages and SuperLoss's means stand in the checkpoint."""
+    monkeypatch.setattr("mubench.training.LOOK_EVERY", 1)
+    options = {"kind": "sophia", "lora": lora}
+    whole = unlearned(name, family, SuperLoss(), **options)
+    method = build(name, family)
+    run = make_run(method, family, SuperLoss(), checkpoints=tmp_path, **options)
+    left = [2]
+
+    def stop() -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+
+    run.hooks = replace(run.hooks, after_step=stop)
+    with pytest.raises(KeyboardInterrupt):
+        finish(method, run)
+    (saved,) = [torch.load(path, weights_only=True) for path in tmp_path.glob("fit0.pt")]
+    assert saved["curriculum"]["counts"] and saved["optimizer"]["param_groups"][0]["steps"] == 2
+    method = build(name, family)
+    resumed = make_run(method, family, SuperLoss(), checkpoints=tmp_path, **options)
+    assert torch.equal(finish(method, resumed), whole)
