@@ -1,4 +1,4 @@
-"""The real command line, and an outputs folder that holds one finished run on digits."""
+"""How tests share the cores; the real command line; an outputs folder with one finished run on digits."""
 
 from __future__ import annotations
 
@@ -8,9 +8,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a core is a worker's
 
 import pytest
 from command_line import FIRST, Done, Outputs, mubench
+
+# The longest first, so that no worker ends alone with one of them.
+LONG = ("test_twins", "test_defaults", "test_adapters", "test_safety", "test_end_to_end", "test_real_layouts")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A worker a core; none but pytest itself on one core, or for one file, which is never shared out."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    files = {name.partition("::")[0] for name in config.args}
+    alone = cores == 1 or (len(files) == 1 and files.pop().endswith(".py"))
+    return 0 if alone else min(cores, 8)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files in the order that workers take them."""
+    rank = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 @pytest.fixture(scope="session")
