@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
@@ -17,10 +19,12 @@ from mubench.modalities.base import Modality
 
 # (scores of one example (1, ...), that example as a batch) -> what is differentiated, (1,).
 Score = Callable[[Tensor, Batch], Tensor]
+# A part of a batch -> what the score sees in the place of its targets, (b, ...).
+Judged = Callable[[Batch], Tensor]
 BYTES = 2**28  # of the gradients that are held at a time, if one example's are not larger
 
 
-class _Elsewhere:
+class Elsewhere:
     """A network as modalities call it, with weights given from outside."""
 
     def __init__(self, model: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -34,39 +38,50 @@ class _Elsewhere:
 
 
 def per_example(
-    model: nn.Module, modality: Modality, batches: Iterable[Batch], score: Score | None = None
+    model: nn.Module,
+    modality: Modality,
+    batches: Iterable[Batch],
+    score: Score | None = None,
+    judged: Judged | None = None,
+    precision: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Iterator[dict[str, Tensor]]:
     """Gradients {weight: (b, *shape)} of the trainable weights for b examples at a time, in order.
 
-    `batches` are prepared; `score` is the task's loss if none is given. The model must be in evaluation
-    mode. One backward for each example costs what it costs in a batch; a network whose code looks at
-    values (torch.func cannot map it) is walked one example at a time.
+    `batches` are prepared; `score` is the task's loss if none is given, and sees what `judged` makes of a
+    part in the place of its targets (the network is shown the true ones); forwards run under `precision`.
+    The model must be in evaluation mode. One backward for each example costs what it costs in a batch; a
+    network whose code looks at values (torch.func cannot map it) is walked one example at a time.
     """
     weights = {name: w.detach() for name, w in model.named_parameters() if w.requires_grad}
-    size = sum(w.numel() * w.element_size() for w in weights.values())
-    most, mapped = max(1, BYTES // max(1, size)), True
+    bytes_each = sum(w.numel() * w.element_size() for w in weights.values())
+    most, mapped = max(1, BYTES // max(1, bytes_each)), True
 
-    def one(values: dict[str, Tensor], inputs: dict[str, Tensor], targets: Tensor, index: Tensor) -> Tensor:
+    def one(
+        values: dict[str, Tensor], inputs: dict[str, Tensor], targets: Tensor, index: Tensor, seen: Tensor
+    ) -> Tensor:
         single = Batch({k: v[None] for k, v in inputs.items()}, targets[None], index[None])
-        network: Any = _Elsewhere(model, values)
+        network: Any = Elsewhere(model, values)
         scores = modality.scores(network, single)
-        found = modality.losses(scores, single.targets) if score is None else score(scores, single)
+        shown = replace(single, targets=seen[None])
+        found = modality.losses(scores, shown.targets) if score is None else score(scores, shown)
         return found.squeeze(0)
 
-    every = vmap(grad(one), in_dims=(None, 0, 0, 0))
+    every = vmap(grad(one), in_dims=(None, 0, 0, 0, 0))
     for whole in batches:
         for batch in _parts(modality.trimmed(whole), most):
-            given = batch.inputs, batch.targets, batch.index
-            if mapped:
-                try:
-                    with _without_shortcuts():
-                        found = every(weights, *given)
-                except (RuntimeError, NotImplementedError) as error:
-                    if "vmap" not in str(error):
-                        raise
-                    mapped = False
-            if not mapped:
-                found = _one_by_one(grad(one), weights, given)
+            with precision():  # not around what is done with the gradients
+                seen = batch.targets if judged is None else judged(batch)
+                given = batch.inputs, batch.targets, batch.index, seen
+                if mapped:
+                    try:
+                        with _without_shortcuts():
+                            found = every(weights, *given)
+                    except (RuntimeError, NotImplementedError) as error:
+                        if "vmap" not in str(error):
+                            raise
+                        mapped = False
+                if not mapped:
+                    found = _one_by_one(grad(one), weights, given)
             yield found
 
 
@@ -78,9 +93,9 @@ def _parts(batch: Batch, most: int) -> Iterator[Batch]:
 
 
 def _one_by_one(gradient: Any, weights: dict[str, Tensor], given: Any) -> dict[str, Tensor]:
-    inputs, targets, index = given
+    inputs, targets, index, seen = given
     rows = [
-        gradient(weights, {k: v[row] for k, v in inputs.items()}, targets[row], index[row])
+        gradient(weights, {k: v[row] for k, v in inputs.items()}, targets[row], index[row], seen[row])
         for row in range(len(index))
     ]
     return {name: torch.stack([row[name] for row in rows]) for name in weights}
@@ -104,13 +119,32 @@ def _without_shortcuts() -> Iterator[None]:
         yield
 
 
-def mean_squares(gradients: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean over examples of squared gradients, the diagonal of the empirical Fisher information."""
+def mean(
+    gradients: Iterable[Mapping[str, Tensor]], of: Callable[[Tensor], Tensor] = torch.square
+) -> dict[str, Tensor]:
+    """The mean over examples of a function of their gradients; of squares the empirical Fisher's diagonal."""
     sums: dict[str, Tensor] = {}
     count = 0
     for part in gradients:
-        count += len(next(iter(part.values())))
+        count += size(part)
         for name, values in part.items():
-            squares = values.square().sum(0)
-            sums[name] = sums[name] + squares if name in sums else squares
+            total = of(values).sum(0)
+            sums[name] = sums[name].add_(total) if name in sums else total
     return {name: total / count for name, total in sums.items()}
+
+
+def size(part: Mapping[str, Tensor]) -> int:
+    """How many examples a part holds the gradients of."""
+    return len(next(iter(part.values())))
+
+
+def kth_smallest(values: Tensor, place: int) -> Tensor:
+    """The value at a place, from 0, of values (n,) in ascending order; one copy is partitioned, not sorted.
+
+    On a GPU it is selected without a copy, unless only deterministic operations are allowed: the index
+    that comes with it is not.
+    """
+    if values.is_cuda and not torch.are_deterministic_algorithms_enabled():
+        return values.kthvalue(place + 1).values
+    partitioned = np.partition(values.detach().cpu().numpy(), place)
+    return torch.from_numpy(partitioned[place : place + 1]).to(values)[0]

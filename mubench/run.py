@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from mubench.curricula.base import Curriculum, Uniform
 from mubench.data import Batch, Columns, Paired, PairedStream, Stream
 from mubench.engine import Engine
 from mubench.errors import UsageError
-from mubench.gradients import Score, per_example
+from mubench.gradients import Judged, Score, per_example, size
 from mubench.modalities.base import Modality
 from mubench.models import ModelSpec, teacher_seed
 from mubench.progress import Reporter
@@ -277,12 +278,23 @@ class Run:
         self.model.zero_grad(set_to_none=True)
         return found
 
-    def per_example(self, name: StreamName | str, score: Score | None = None) -> Iterator[dict[str, Tensor]]:
-        """Gradients (b, *shape) of each example of a set at the current weights, b at a time.
+    def sample(self, name: str, count: int, number: int = 0) -> Stream:
+        """A random sample of a set, all of it if there is no more; each number is another draw."""
+        rows = self._rows(name)
+        return self._stream(rows[torch.randperm(len(rows), generator=self.generator(number))[:count]])
+
+    def per_example(
+        self, source: str | Stream, score: Score | None = None, judged: Judged | None = None
+    ) -> Iterator[dict[str, Tensor]]:
+        """Gradients (b, *shape) of each example of a set or a sample at the current weights, b at a time.
 
         Of the task's loss, or of what `score` makes of an example's scores; see `mubench.gradients`.
         """
         self.model.eval()
-        prepared = (self.prepare(batch) for batch in self.stream(name).batches(None))
-        with self.engine.autocast():
-            yield from per_example(self.model, self.modality, prepared, score)
+        stream = self.stream(source) if isinstance(source, str) else source
+        prepared = (self.prepare(batch) for batch in stream.batches(None))
+        started = time.perf_counter()
+        for part in per_example(self.model, self.modality, prepared, score, judged, self.engine.autocast):
+            self.effort.add(Effort(0, size(part), time.perf_counter() - started, flops=None))
+            yield part
+            started = time.perf_counter()

@@ -60,7 +60,7 @@ def test_they_are_those_of_each_example_alone(build, most, monkeypatch):
     for name in expected[0]:
         found = torch.cat([part[name] for part in parts])
         torch.testing.assert_close(found, torch.stack([e[name] for e in expected]), rtol=1e-8, atol=1e-10)
-    squares = gradients.mean_squares(parts)
+    squares = gradients.mean(parts)
     mean = torch.stack([e["head.weight"] ** 2 for e in expected]).mean(0)
     torch.testing.assert_close(squares["head.weight"], mean, rtol=1e-8, atol=1e-12)
     assert all(w.grad is None for w in model.parameters())
@@ -73,3 +73,25 @@ def test_another_score_than_the_loss_is_differentiated():
     single = model(whole.inputs["pixel_values"][[3]]).square().sum()
     (expected,) = torch.autograd.grad(single, [model.head.weight])
     torch.testing.assert_close(part["head.weight"][3], expected)
+
+
+def test_the_score_may_judge_by_other_targets_than_the_true_ones():
+    torch.manual_seed(0)
+    model, whole = SmallResNet(3, 1, 8, widths=[8, 8]).eval(), batch()
+    (part,) = gradients.per_example(
+        model, Image("image"), [whole], lambda z, b: -z.gather(1, b.targets[:, None])[:, 0],
+        lambda b: (b.targets + 1) % 3,
+    )  # fmt: skip
+    (expected,) = torch.autograd.grad(-model(whole.inputs["pixel_values"][[3]])[0, 1], [model.head.weight])
+    torch.testing.assert_close(part["head.weight"][3], expected)
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_a_value_of_a_rank_is_that_of_the_sorted_values(deterministic):
+    values = torch.randn(101, generator=torch.Generator().manual_seed(0))
+    torch.use_deterministic_algorithms(deterministic)
+    try:
+        found = [gradients.kth_smallest(values, place) for place in (0, 50, 100)]
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(torch.stack(found), values.sort().values[[0, 50, 100]])

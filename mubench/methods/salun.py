@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from mubench.gradients import kth_smallest
 from mubench.methods.random_label import RandomLabel
 from mubench.run import Run
 from mubench.schema import within
@@ -56,9 +57,7 @@ def saliency_mask(gradients: dict[str, Tensor], ratio: float) -> dict[str, Tenso
     """
     flat = torch.cat([g.abs().flatten() for g in gradients.values()])
     count = max(1, round(ratio * len(flat)))
-    # On a GPU the k-th value is no deterministic operation to torch, since its index is not.
-    ranked = flat.cpu() if torch.are_deterministic_algorithms_enabled() else flat
-    threshold = ranked.kthvalue(len(flat) - count + 1).values.to(flat.device)
+    threshold = kth_smallest(flat, len(flat) - count)
     chosen = flat > threshold
     ties = (flat == threshold).nonzero().flatten()
     chosen[ties[: count - int(chosen.sum())]] = True
