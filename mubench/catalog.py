@@ -11,7 +11,9 @@ from pathlib import Path
 
 from mubench.errors import UsageError, did_you_mean
 
-GROUPS = ("task", "modality", "model", "method", "deletion", "adapter", "curriculum", "optimizer", "sweep")
+GROUPS = (
+    "task", "modality", "model", "method", "recipe", "deletion", "adapter", "curriculum", "optimizer", "sweep",
+)  # fmt: skip
 
 
 @cache

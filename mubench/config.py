@@ -16,9 +16,10 @@ from mubench.schema import Settings
 
 # Raised when a change of the code changes results, so that old records are not taken for new ones.
 NUMERICS = 4
-# What cannot change the numbers: where things lie, how they are watched, which machine does the work.
+# What cannot change the numbers: where things lie, how they are watched, which machine does the work,
+# what another run might try.
 _IRRELEVANT = (
-    "out", "force", "save_model", "task.source", "trainer.device", "trainer.threads",
+    "out", "force", "save_model", "search", "task.source", "trainer.device", "trainer.threads",
     "trainer.residency", "trainer.checkpoint_minutes",
 )  # fmt: skip
 # Paths whose contents enter the fingerprint in their place, wherever they lie.

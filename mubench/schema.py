@@ -116,6 +116,7 @@ class Settings:
     trainer: Trainer
     evaluation: Evaluation
     seed: Seeds
+    search: dict[str, Any] = field(default_factory=dict)  # setting: the values that a search tries
     original: str | None = None  # hub id or folder: a published original, taken instead of training one
     out: str = "outputs"
     force: bool = False

@@ -17,7 +17,8 @@ DIRS = catalog.config_dirs()
 # A choice on its own needs these beside it.
 COMPANIONS = {"file": ["deletion.path={here}"], "official": ["task=cifar10"]}
 READ_BY_MODALITIES = {"image_size", "vocabulary", "tokenizer", "features", "prompt_length"}
-EVERY = [(group, name) for group in catalog.GROUPS if group != "sweep" for name in catalog.names(group, DIRS)]
+APART = ("sweep", "recipe")  # no node of their own
+EVERY = [(group, name) for group in catalog.GROUPS if group not in APART for name in catalog.names(group, DIRS)]
 
 
 def task_for(model: str) -> str:

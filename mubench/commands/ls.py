@@ -1,8 +1,8 @@
 """usage: mubench ls KIND [GLOB] [--json | --bibtex]
 
 What there is, a line each; of methods also the sets they read (F: forget, R: retain, V: validation)
-and what they apply to. KIND is tasks, modalities, models, methods, metrics, deletions, adapters, curricula,
-optimizers, sweeps or runs. Without a kind: all tasks, models, methods, deletions and sweeps.
+and what they apply to. KIND is tasks, modalities, models, methods, recipes, metrics, deletions, adapters,
+curricula, optimizers, sweeps or runs. Without a kind: all tasks, models, methods, deletions and sweeps.
 
   GLOB              only names that match, such as 'mini/*'
   --json            a JSON object {name: description} (of each kind, if none is named)
@@ -27,6 +27,7 @@ KINDS = {
     "modalities": "modality",
     "models": "model",
     "methods": "method",
+    "recipes": "recipe",
     "metrics": "",
     "deletions": "deletion",
     "adapters": "adapter",
