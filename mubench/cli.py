@@ -15,6 +15,7 @@ VERBS = {
     "ls": "tasks, models, methods, metrics, deletions, sweeps or runs: mubench ls methods 'neg*'",
     "show": "one of them in full: mubench show method salun",
     "table": "finished runs as a table: methods as rows, mean and spread over seeds",
+    "connect": "loss and accuracy on the paths between two unlearned models",
     "status": "what is done, failed or unfinished below outputs/",
     "env": "versions and device, for a bug report",
 }

@@ -81,11 +81,12 @@ def of_artifact(bench: Workbench, artifact: Artifact, metrics: Sequence[Metric])
 def of_model(bench: Workbench, model: nn.Module, metrics: Sequence[Metric]) -> Splits:
     """Predictions of a model on every split, each once."""
     rows = rows_of(bench)
-    found = {name: _predict(bench, model, name, rows[name]) for name in rows}
+    found = {name: predict(bench, model, name, rows[name]) for name in rows}
     return generation.complete(bench, found, rows, lambda: model) if generates(metrics) else found
 
 
-def _predict(bench: Workbench, model: nn.Module, split: str, rows: np.ndarray) -> Outputs:
+def predict(bench: Workbench, model: nn.Module, split: str, rows: np.ndarray) -> Outputs:
+    """Predictions of a model on some rows of a split."""
     columns = bench.columns["train" if split in ("forget", "retain") else split]
     size = bench.config.settings.evaluation.batch_size
     negative = bench.data.facts.get("negative")
@@ -98,7 +99,7 @@ def incompetent(bench: Workbench) -> Splits:
     """Predictions on D_f of the same architecture freshly initialised: the reference of `zrf`."""
     seed = reference_seed(bench.config.settings.seed.eval)
     model = bench.engine.place(bench.spec.fresh(seed))
-    return {"forget": _predict(bench, model, "forget", bench.split.forget)}
+    return {"forget": predict(bench, model, "forget", bench.split.forget)}
 
 
 def score(

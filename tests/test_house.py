@@ -26,7 +26,7 @@ FLOORS = [
     ["training"],
     ["run", "artifacts", "generation"],
     ["methods", "evaluation"],
-    ["stages"],
+    ["stages", "connect"],
     ["experiment", "report"],
     ["commands"],
     ["cli"],

@@ -55,7 +55,7 @@ class Sophia(Optimizer):
     def _step(self, weights: list[Tensor], group: dict[str, Any]) -> None:
         if not weights:
             return
-        gradients = [weight.grad for weight in weights]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
         m, h = self._averages(weights)
         first, second = group["betas"]
         torch._foreach_lerp_(m, gradients, 1 - first)

@@ -1,0 +1,1 @@
+"""What lies between two unlearned models: losses along paths from one's weights to the other's."""
