@@ -132,7 +132,8 @@ class Modality(ABC):
 
     def distance(self, first: Tensor, second: Tensor, targets: Tensor) -> Tensor:
         """The Euclidean distance (B,) of two models' scores; of tokens the mean over the labels'."""
-        return torch.linalg.vector_norm((precise(first) - precise(second)).flatten(1), dim=1)
+        found: Tensor = torch.linalg.vector_norm((precise(first) - precise(second)).flatten(1), dim=1)
+        return found
 
     def own(self, model: nn.Module, batch: Batch, part: nn.Module) -> Tensor | None:
         """Which of the places in a sequence belong to an example, (B, T), as a part of the model has them.
@@ -140,6 +141,14 @@ class Modality(ABC):
         None where all do; places behind the T-th do.
         """
         return None
+
+    def unimodal_and_fused(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Features of each of two kinds of input by itself, (B, U), and of both together, (B, F)."""
+        raise UsageError(f"modality '{self.name}' has one kind of input")
+
+    def recombined(self, batch: Batch, other: Batch) -> Batch:
+        """One kind of input of the first prepared batch beside the other kind of the second."""
+        raise UsageError(f"modality '{self.name}' has one kind of input")
 
     # Labels: the places that the loss is a mean over ------------------------------------------
 
@@ -158,6 +167,24 @@ class Modality(ABC):
     def lowered(self, logits: Tensor, targets: Tensor, by: float) -> Tensor:
         """The scores with `by` taken from that of each label; -inf there if `by` is inf."""
         raise UsageError(f"the targets of modality '{self.name}' have no labels")
+
+    # The model's own view of an example -------------------------------------------------------
+
+    def draw(self, logits: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
+        """Outcomes (B, ...) drawn from the model's own distribution, in the place of the targets.
+
+        Draws are made on the CPU. Where the loss is a mean squared error, the distribution is the Gaussian
+        around the prediction whose negative log-likelihood, but for a constant, is that loss.
+        """
+        raise UsageError(f"modality '{self.name}' has no distribution of targets")
+
+    def drawn_log_likelihood(self, logits: Tensor, drawn: Tensor) -> Tensor:
+        """Log-probability of the whole of such an outcome, (B,), up to a constant."""
+        return self.log_likelihood(logits, drawn)
+
+    def squared_norm(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Squared length (B,) of what the model puts out; of tokens the mean over the labels'."""
+        return precise(logits).square().flatten(1).sum(1)
 
     # Other targets ----------------------------------------------------------------------------
 

@@ -82,6 +82,19 @@ class ImageText(Classification):
         pixels = pictures.prepared(batch.inputs["pixel_values"], expected.picture)
         return replace(batch, inputs={"pixel_values": pixels, **texts})
 
+    def unimodal_and_fused(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Features of each input by itself, (B, U), and of both together, (B, F); a network gives `features`.
+
+        U depends on the batch's longest text.
+        """
+        network: Any = model
+        text, pictures, fused = network.features(**batch.inputs)
+        return torch.cat([text.flatten(1), pictures.flatten(1)], dim=1), fused
+
+    def recombined(self, batch: Batch, other: Batch) -> Batch:
+        """The pictures of one prepared batch with the texts of another."""
+        return replace(batch, inputs={**other.inputs, "pixel_values": batch.inputs["pixel_values"]})
+
     def own(self, model: nn.Module, batch: Batch, part: nn.Module) -> Tensor | None:
         """The tokens that are not padding; pictures follow them, and have none."""
         return batch.inputs["attention_mask"].bool()

@@ -63,6 +63,7 @@ def _with_second_picture(model: Any) -> nn.Module:
 def _whole_pictures(model: Any) -> nn.Module:
     embeddings = model.vilt.embeddings
     embeddings.visual_embed = MethodType(visual_embed, embeddings)
+    model.features = MethodType(features, model)
     result: nn.Module = model
     return result
 
@@ -84,3 +85,22 @@ def visual_embed(self: Any, pixel_values: Tensor, *_: Any, **__: Any) -> tuple[T
     embedded = torch.cat([start, patches.flatten(2).transpose(1, 2)], dim=1) + places
     mask = torch.ones(embedded.shape[:2], dtype=torch.long, device=embedded.device)
     return self.dropout(embedded), mask, None
+
+
+def features(
+    self: Any, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the network makes of the text alone, of the pictures alone, and of both together.
+
+    (B, T, D) and (B, 2, 1 + patches, D): its embeddings, the last place where a network of one stream
+    keeps its inputs apart, padding zeroed. (B, 2 D): what its head reads.
+    """
+    embeddings, fused = self.vilt.embeddings, []
+    text = embeddings.text_embeddings(input_ids) * attention_mask[..., None]
+    seen, _, _ = embeddings.visual_embed(pixel_values.flatten(0, 1))
+    hook = self.classifier.register_forward_pre_hook(lambda _module, inputs: fused.append(inputs[0]))
+    try:
+        self(pixel_values=pixel_values, input_ids=input_ids, attention_mask=attention_mask)
+    finally:
+        hook.remove()
+    return text, seen.unflatten(0, pixel_values.shape[:2]), fused[0]

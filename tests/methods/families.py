@@ -19,6 +19,8 @@ from mubench.data import Columns
 from mubench.methods.base import Method
 from mubench.modalities.base import Modality
 from mubench.modalities.image import Image, InputSpec
+from mubench.modalities.image_text import ImageText, PairSpec
+from mubench.modalities.text import TextSpec
 from mubench.modalities.text_generation import GenerationSpec, TextGeneration
 from mubench.modalities.text_to_image import PromptSpec, TextToImage
 from mubench.models import ModelSpec
@@ -114,6 +116,29 @@ def text_to_image() -> Family:
     return Family(TextToImage("text_to_image"), spec, split(22, 0), split(6, 1), forget, retain)
 
 
+def image_text() -> Family:
+    """A ViLT of two blocks on pairs of noise and sentences of random tokens; 0 is padding."""
+
+    def split(count: int, seed: int) -> Columns:
+        draw = torch.Generator().manual_seed(seed)
+        pictures = torch.randint(0, 256, (count, 2, 3, 8, 8), generator=draw).to(torch.uint8)
+        tokens = torch.randint(2, 12, (count, 5), generator=draw).int()
+        lengths = torch.randint(2, 6, (count,), generator=draw).int()
+        inputs = {"pixel_values": pictures, "input_ids": tokens, "length": lengths}
+        return Columns(inputs, torch.randint(0, 2, (count,), generator=draw), np.arange(count))
+
+    text = TextSpec(12, 0, 5)
+    expected = PairSpec(InputSpec(8, (0.5,) * 3, (0.3,) * 3), text)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,
+             "patch_size": 4, "initializer_range": 0.2}  # fmt: skip
+    modality = ImageText("image_text", image_size=8, max_length=5)
+    spec = ModelSpec(
+        {"_target_": f"{NETWORKS}.vilt.from_config", "dimensions": sizes}, 2, modality.shape(expected),
+        expected,
+    )  # fmt: skip
+    return Family(modality, spec, split(22, 0), split(6, 1), list(range(9)), list(range(9, 22)))
+
+
 def labelled(inputs: dict[str, Tensor], targets: Tensor) -> Columns:
     """Columns whose targets are no classes; four strata."""
     count = len(targets)
@@ -122,6 +147,7 @@ def labelled(inputs: dict[str, Tensor], targets: Tensor) -> Columns:
 
 FAMILIES: dict[str, Callable[[], Family]] = {
     "image": cache(image),
+    "image_text": cache(image_text),
     "text_generation": cache(text_generation),
     "text_to_image": cache(text_to_image),
 }
