@@ -41,11 +41,17 @@ class Method:
     lowers: ClassVar[bool] = False  # no gradient pulls up the true label's score of a row of D_f
     choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {}  # values of settings that are no numbers
     companions: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # other settings that make a setting act
+    trial: ClassVar[Mapping[str, Any]] = {}  # settings under which a few dozen rows show what it does
+    estimates: ClassVar[bool] = False  # before the first step it draws, batch by batch
 
     @property
     def reads(self) -> frozenset[str]:
         """The sets that this setting of the method reads; any other may be absent."""
         return self.needs
+
+    def acts(self, setting: str, gives: frozenset[str], classes: int) -> bool:
+        """Whether a setting can matter for what a modality gives, and for so many classes (0: none)."""
+        return True
 
     def prepare(self, run: Run) -> None:
         """Work before the first step (masks, teachers); its time is counted, and listed apart."""
