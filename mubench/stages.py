@@ -36,7 +36,7 @@ def work(bench: Workbench, method: Method, record: Record) -> None:
     original = artifacts.obtain(bench, "original")
     retrained = _reference(bench, method)
     start = retrained if method.starts_from == "retrained" and retrained else original
-    run, cost = _unlearn(bench, method, start)
+    run, cost = unlearn(bench, method, start)
     started = time.perf_counter()
     metrics = evaluation.chosen(
         config.settings.evaluation.metrics, evaluation.gives(bench.modality, config.settings.task)
@@ -127,7 +127,7 @@ def _reference(bench: Workbench, method: Method) -> Artifact | None:
     return artifacts.stored(bench, "retrained") if wanted == "cached" else None
 
 
-def _unlearn(bench: Workbench, method: Method, start: Artifact) -> tuple[Run, dict[str, Any]]:
+def unlearn(bench: Workbench, method: Method, start: Artifact) -> tuple[Run, dict[str, Any]]:
     """The unlearned model, and what making it cost."""
     settings, model = bench.config.settings, start.model(bench)
     whole = sum(weight.numel() for weight in model.parameters())
