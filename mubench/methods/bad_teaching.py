@@ -22,12 +22,17 @@ class BadTeaching(Method):
     stream: ClassVar[StreamName] = "paired"
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
     source: ClassVar[tuple[str, ...]] = ("chundawat2023",)
+    distils: ClassVar[bool] = True
     formula: ClassVar[str] = (
         "min mean KL(p_bad || p_w) on D_f + mean KL(p_w0 || p_w) on D_r, p_bad freshly initialised"
     )
 
     def __post_init__(self) -> None:
         within("method.temperature", self.temperature, 0, 1e3, "(]")
+
+    def acts(self, setting: str, gives: frozenset[str], classes: int) -> bool:
+        """There is nothing to heat in predicted noise."""
+        return setting != "temperature" or bool(gives & {"classes", "tokens"})
 
     def prepare(self, run: Run) -> None:
         """The incompetent teacher: the same architecture, every parameter fresh."""

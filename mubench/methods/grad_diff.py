@@ -22,6 +22,7 @@ class GradDiff(Method):
     stream: ClassVar[StreamName] = "paired"
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
     source: ClassVar[tuple[str, ...]] = ("liu2022", "maini2024")
+    lowers: ClassVar[bool] = True
     formula: ClassVar[str] = "min alpha mean CE(D_r) - gamma mean CE(D_f)"
 
     def loss(self, run: Run, batch: Paired) -> Tensor:  # type: ignore[override]

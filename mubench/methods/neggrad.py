@@ -18,6 +18,7 @@ class NegGrad(Method):
 
     ascends: ClassVar[bool] = True
     source: ClassVar[tuple[str, ...]] = ("golatkar2020", "thudi2022")
+    lowers: ClassVar[bool] = True
     formula: ClassVar[str] = "min -mean CE(D_f)"
 
     def loss(self, run: Run, batch: Batch) -> Tensor:  # type: ignore[override]

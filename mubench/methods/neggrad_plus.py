@@ -22,6 +22,7 @@ class NegGradPlus(Method):
     stream: ClassVar[StreamName] = "paired"
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
     source: ClassVar[tuple[str, ...]] = ("kurmanji2023",)
+    lowers: ClassVar[bool] = True
     formula: ClassVar[str] = "min alpha mean CE(D_r) - (1 - alpha) mean CE(D_f)"
 
     def __post_init__(self) -> None:

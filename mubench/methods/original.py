@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from mubench.methods.base import Method
 from mubench.run import Run
@@ -14,6 +14,7 @@ class Original(Method):
     """Leaves every weight where it was."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    moves: ClassVar[Literal["all", "some", "none"]] = "none"
     formula: ClassVar[str] = "w = w0"
 
     def unlearn(self, run: Run) -> None:

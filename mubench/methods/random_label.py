@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -25,10 +26,12 @@ class RandomLabel(Method):
     stream: ClassVar[StreamName] = "mixed"
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
     source: ClassVar[tuple[str, ...]] = ("graves2021",)
+    lowers: ClassVar[bool] = True
+    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {"redraw": ("once", "epoch")}
     formula: ClassVar[str] = "min mean CE(D_r and D_f with y~), y~ uniform over the K - 1 wrong labels"
 
     def __post_init__(self) -> None:
-        one_of("method.redraw", self.redraw, ("once", "epoch"))
+        one_of("method.redraw", self.redraw, self.choices["redraw"])
 
     def loss(self, run: Run, batch: Batch) -> Tensor:  # type: ignore[override]
         """Mean CE on the relabelled batch."""

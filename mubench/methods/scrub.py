@@ -29,6 +29,8 @@ class Scrub(Method):
 
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
     source: ClassVar[tuple[str, ...]] = ("kurmanji2023",)
+    distils: ClassVar[bool] = True
+    alternates: ClassVar[bool] = True
     formula: ClassVar[str] = (
         "max passes: min -mean T^2 KL(p_w0 || p_w) on D_f; "
         "min passes: min alpha mean T^2 KL(p_w0 || p_w) + gamma mean CE on D_r"
