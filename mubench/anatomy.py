@@ -69,6 +69,19 @@ def weights_in(model: nn.Module, parts: Iterable[str]) -> set[str]:
     return {name for name, weight in model.named_parameters() if id(weight) in inside}
 
 
+def own_weights(model: nn.Module, parts: Iterable[str]) -> set[str]:
+    """Names of the weights within the named parts that no other part uses, as embeddings may use a head's."""
+    inside = list(parts)
+    outside = {
+        id(weight)
+        for name, module in model.named_modules()
+        if not any(not part or name == part or name.startswith(f"{part}.") for part in inside)
+        for weight in module.parameters(recurse=False)
+    }
+    weights = dict(model.named_parameters())
+    return {name for name in weights_in(model, inside) if id(weights[name]) not in outside}
+
+
 def _listed(model: nn.Module) -> Iterator[tuple[str, nn.Module, type[nn.Module]]]:
     """What has weights and stands in a list or a sequence, outer before inner, and in which of both."""
     for name, module in model.named_modules():

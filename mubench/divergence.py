@@ -24,6 +24,12 @@ def kl(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
     return (p.exp() * (p - q)).sum(-1).clamp_min(0)  # rounding may leave -1e-22
 
 
+def entropy(scores: Tensor) -> Tensor:
+    """Entropy (...) of softmax(scores) of scores (..., C), in nats."""
+    log_p = F.log_softmax(precise(scores), dim=-1)
+    return -(log_p.exp() * log_p).sum(-1)
+
+
 def kl_of_tokens(teacher: Tensor, student: Tensor, labels: Tensor, temperature: float = 1.0) -> Tensor:
     """The mean of `kl` over the label tokens of each example, (B,); 0 where it has none.
 
@@ -39,3 +45,10 @@ def lowered(scores: Tensor, labels: Tensor, by: float) -> Tensor:
     """Scores (..., C) with `by` taken from that of each label (...); -inf there if `by` is inf."""
     own = labels[..., None]
     return scores.scatter(-1, own, scores.gather(-1, own) - by)
+
+
+def sampled(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """A class (...) drawn from softmax(logits) of scores (..., C), on the CPU."""
+    p = precise(logits.detach()).softmax(-1).cpu()
+    found = torch.multinomial(p.flatten(0, -2), 1, generator=generator)
+    return found.view(p.shape[:-1]).to(logits.device)

@@ -23,32 +23,11 @@ from mubench.gradients import Judged, Score, per_example, size
 from mubench.modalities.base import Modality
 from mubench.models import ModelSpec, teacher_seed
 from mubench.progress import Reporter
+from mubench.remembered import Tables
 from mubench.schema import Recipe
 from mubench.training import Batches, Effort, Fit, Hooks, Loss, Pass, train_mode
 
 StreamName = Literal["forget", "retain", "paired", "mixed"]
-CACHE_BYTES = 2**28  # largest table of teacher outputs
-
-
-class Remembered:
-    """A teacher's outputs by training row, filled as they are asked for, up to a size."""
-
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-        self._table: Tensor | None = None
-        self._known: Tensor | None = None
-
-    def outputs(self, index: Tensor, compute: Callable[[], Tensor]) -> Tensor:
-        """The outputs (B, ...) of the rows; computed for the whole batch if one row is new."""
-        if self._table is not None and self._known is not None and bool(self._known[index].all()):
-            return self._table[index]
-        fresh = compute()
-        if self._table is None and self._rows * fresh[0].numel() * fresh.element_size() <= CACHE_BYTES:
-            self._table = fresh.new_zeros((self._rows, *fresh.shape[1:]))
-            self._known = torch.zeros(self._rows, dtype=torch.bool, device=fresh.device)
-        if self._table is not None and self._known is not None:
-            self._table[index], self._known[index] = fresh, True
-        return fresh
 
 
 @dataclass
@@ -73,7 +52,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self._fits = 0
-        self._tables: dict[nn.Module, Remembered] = {}
+        self._tables = Tables()
         self._wrong: tuple[int, Tensor] | None = None  # the round they were drawn in, targets of D_f
         self._fit: Fit | None = None
 
@@ -124,6 +103,11 @@ class Run:
         return self.attach(self.engine.place(self.spec.fresh(teacher_seed(self.seed)))).state_dict()
 
     @property
+    def classes(self) -> int:
+        """Outputs of the model's head, 0 where it gives no classes."""
+        return self.spec.classes if "classes" in self.modality.gives else 0
+
+    @property
     def weights(self) -> dict[str, Tensor]:
         """The weights that may move, by name: under an adapter its own and the head's."""
         return {name: w for name, w in self.model.named_parameters() if w.requires_grad}
@@ -151,9 +135,8 @@ class Run:
         with torch.no_grad():
             if not self.modality.remembers:
                 return self.modality.logits(model, batch)
-            return self._tables.setdefault(model, Remembered(len(self.columns["train"]))).outputs(
-                batch.index, lambda: self.modality.logits(model, batch)
-            )
+            table = self._tables.of(model, len(self.columns["train"]))
+            return table.outputs(batch.index, lambda: self.modality.logits(model, batch))
 
     # The losses, per example ------------------------------------------------------------------
 
@@ -232,7 +215,7 @@ class Run:
             self.prepare,
             hooks,
             folder / f"fit{self._fits}.pt" if folder else None,
-            {"curriculum": self.curriculum, **self.parts},
+            {"curriculum": self.curriculum, "teachers": self._tables, **self.parts},
         )
         self._fits += 1
         self.effort.add(self._fit.run())
@@ -265,12 +248,13 @@ class Run:
             train_mode(self.model)
         return wrong / seen if seen else float("nan")
 
-    def gradients(self, name: StreamName | str) -> dict[str, Tensor]:
-        """The gradient of the mean loss over a whole set at the current weights, model in evaluation mode."""
+    def gradients(self, source: str | Stream) -> dict[str, Tensor]:
+        """The gradient of the mean loss over a set or a sample at the current weights, in evaluation mode."""
         self.model.eval()
         self.model.zero_grad(set_to_none=True)
-        total = len(self._rows(name))
-        for batch in self.stream(name).batches(None):
+        stream = self.stream(source) if isinstance(source, str) else source
+        total = len(self._rows(source) if isinstance(source, str) else source.rows)
+        for batch in stream.batches(None):
             with self.engine.autocast():
                 loss = self.losses(self.prepare(batch)).sum() / total
             self.engine.accelerator.backward(loss)

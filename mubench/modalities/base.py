@@ -130,6 +130,13 @@ class Modality(ABC):
         inputs = {k: values if v.is_floating_point() else v for k, v in batch.inputs.items()}
         return self.logits(model, replace(batch, inputs=inputs))
 
+    def entropy_gap(self, teacher: Tensor, student: Tensor, targets: Tensor) -> Tensor:
+        """Squared difference (B,) of the predicted distributions' entropies; the teacher is a constant.
+
+        Of tokens the mean over the labels'. Where no distribution is predicted the divergence stands in.
+        """
+        return self.divergence(teacher, student, targets)
+
     def distance(self, first: Tensor, second: Tensor, targets: Tensor) -> Tensor:
         """The Euclidean distance (B,) of two models' scores; of tokens the mean over the labels'."""
         found: Tensor = torch.linalg.vector_norm((precise(first) - precise(second)).flatten(1), dim=1)

@@ -43,6 +43,10 @@ class Classification(Modality, ABC):
         """KL(teacher || student) per example, (B,)."""
         return divergence.kl(teacher, student, temperature)
 
+    def entropy_gap(self, teacher: Tensor, student: Tensor, targets: Tensor) -> Tensor:
+        """Squared difference of the entropies over the classes, (B,), in nats squared."""
+        return (divergence.entropy(student) - divergence.entropy(teacher.detach())).square()
+
     def label_log_probs(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Log-probability of the label, (B,)."""
         return -self.losses(logits, targets)
@@ -54,6 +58,10 @@ class Classification(Modality, ABC):
     def lowered(self, logits: Tensor, targets: Tensor, by: float) -> Tensor:
         """The scores (B, C) with `by` taken from the label's own."""
         return divergence.lowered(logits, targets, by)
+
+    def draw(self, logits: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
+        """A class for each example, (B,)."""
+        return divergence.sampled(logits, generator)
 
     def relabel(self, targets: Tensor, donors: Tensor, classes: int, generator: torch.Generator) -> Tensor:
         """A label drawn uniformly from the K-1 wrong ones for each target (n,)."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mubench import divergence
+from mubench.data import Batch
 from mubench.divergence import precise
 from mubench.errors import UsageError
 from mubench.modalities import token_ids
@@ -41,6 +42,12 @@ class TokenLabels(Modality, ABC):
         labels = targets[:, :length] != IGNORED
         return divergence.kl_of_tokens(teacher[:, :length], student[:, :length], labels, temperature)
 
+    def entropy_gap(self, teacher: Tensor, student: Tensor, targets: Tensor) -> Tensor:
+        """Squared difference of a label token's entropies, its mean per example, (B,), in nats squared."""
+        length = min(teacher.shape[1], student.shape[1])
+        taught, own = (divergence.entropy(scores[:, :length]) for scores in (teacher.detach(), student))
+        return self.over_labels((own - taught).square(), targets)
+
     # Labels -----------------------------------------------------------------------------------
 
     def log_likelihood(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -66,6 +73,18 @@ class TokenLabels(Modality, ABC):
     def lowered(self, logits: Tensor, targets: Tensor, by: float) -> Tensor:
         """The scores (B, T, V) with `by` taken from each label token's own."""
         return divergence.lowered(logits, targets[:, : logits.shape[1]].clamp_min(0), by)
+
+    # The model's own view of an example -------------------------------------------------------
+
+    def draw(self, logits: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
+        """A token for each label token, (B, T), as the model has it after the true ones before it."""
+        labels = targets[:, : logits.shape[1]]
+        drawn = divergence.sampled(logits[:, : labels.shape[1]], generator)
+        return torch.where(labels == IGNORED, labels, drawn)
+
+    def squared_norm(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Squared length of a token's scores, its mean over the label tokens, (B,)."""
+        return self.over_labels(precise(logits).square().sum(-1), batch.targets)
 
     # Random targets ---------------------------------------------------------------------------
 
