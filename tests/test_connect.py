@@ -11,8 +11,9 @@ import torch
 from command_line import ALONE, FAST, mubench, record_of
 
 from mubench.connect import curves
-from mubench.connect.pair import load, weights
+from mubench.connect.pair import load, read, weights
 from mubench.connect.walk import Plan, measure, renew_statistics, train
+from mubench.errors import UsageError
 from mubench.progress import Reporter
 
 A, B, C = ({"w": torch.tensor(values)} for values in ([1.0, -3.0], [0.5, 8.0], [-2.0, 7.0]))
@@ -58,12 +59,12 @@ def test_a_barrier_is_the_height_above_the_line_between_the_ends():
 
 @pytest.fixture(scope="module")
 def saved(first, tmp_path_factory):
-    """Outputs with three runs whose weights were kept: two of one forget set, one of another."""
+    """Outputs with four runs whose weights were kept: two methods, two forget sets."""
     folder = tmp_path_factory.mktemp("connect") / "outputs"
     shutil.copytree(first.folder, folder)
-    for words in (["method=finetune"], ["method=grad_diff"], ["method=grad_diff", "deletion.ratio=9"]):
-        done = mubench("run", *words, "save_model=true", ALONE, *FAST, f"out={folder}")
-        assert done.status == 0, done.err
+    words = ["-m", "method=finetune,grad_diff", "deletion.ratio=5,9", "save_model=true", ALONE, *FAST]
+    done = mubench("run", *words, f"out={folder}")
+    assert done.status == 0, done.err
     return folder
 
 
@@ -72,7 +73,7 @@ def run_of(folder, method, deletion="random-5"):
     return found
 
 
-def test_connect_leaves_numbers_and_a_picture_and_prints_barriers(saved):
+def test_connect_leaves_numbers_and_a_picture_and_prints_barriers(saved, cli):
     pytest.importorskip("matplotlib")
     ends = [run_of(saved, "finetune"), run_of(saved, "grad_diff")]
     done = mubench("connect", *map(str, ends), "--points", "3", "--epochs=1")
@@ -90,7 +91,7 @@ def test_connect_leaves_numbers_and_a_picture_and_prints_barriers(saved):
     assert found["curves"]["linear"]["t"] == [0.0, 0.5, 1.0]
     assert len({line[0] for line in lines}) == len({line[2] for line in lines}) == 1
     assert len({line[1] for line in lines}) == 3
-    again = mubench("connect", *map(str, ends), "--points", "3", "--epochs=1", f"out={saved}")
+    again = cli("connect", *map(str, ends), "--points", "3", "--epochs=1", f"out={saved}")
     assert json.loads((folder / "connection.json").read_text())["curves"] == found["curves"], again.err
 
 
@@ -128,6 +129,26 @@ def test_statistics_are_the_mean_over_batches_of_all_rows(saved):
     torch.testing.assert_close(norm.running_mean.double(), mean, rtol=0, atol=1e-5)
     torch.testing.assert_close(norm.running_var.double(), variance, rtol=1e-4, atol=1e-5)
     assert norm.momentum == momentum and not any(m.training for m in network.modules())
+
+
+def test_under_lora_the_path_runs_through_updates_and_head_alone(tmp_path, saved):
+    """The weights beneath and the statistics of held normalisations keep their bits."""
+    out = f"out={tmp_path / 'outputs'}"
+    shutil.copytree(saved / "models", tmp_path / "outputs" / "models")
+    words = ["-m", "method=finetune,grad_diff", "adapter=lora", "save_model=true", ALONE, *FAST, out]
+    assert mubench("run", *words).status == 0
+    ends = tuple(run_of(tmp_path / "outputs", method) for method in ("finetune", "grad_diff"))
+    pair = load(ends, None, Reporter(quiet=True))
+    first, last = map(weights, pair.networks)
+    assert first and all(".lora_" in name or name.startswith("head.") for name in first)
+    before = {name: value.clone() for name, value in pair.networks[0].state_dict().items()}
+    half = {name: (first[name] + last[name]) / 2 for name in first}
+    train(pair.bench, pair.networks[0], curves.chain, (first, half, last), Plan(epochs=1), "test")
+    renew_statistics(pair.bench, pair.networks[0], Plan())
+    moved = {n for n, value in pair.networks[0].state_dict().items() if not torch.equal(value, before[n])}
+    assert moved and moved <= set(first)
+    with pytest.raises(UsageError, match="differ in their adapter: 'lora' and 'none'"):
+        read((ends[0], run_of(saved, "grad_diff")))
 
 
 def test_runs_that_cannot_be_connected_get_one_sentence(saved, first, cli):
