@@ -104,6 +104,26 @@ class Hooks:
     after_pass: Callable[[int], None] | None = None  # a pass is done; such a training has no checkpoints
 
 
+class _Counts:
+    """Operations per example of each loss, counted at its first batch.
+
+    Torch's counter takes operations apart, which rounds differently; a checkpoint holds the counts so
+    that a resumed training counts where an uninterrupted one did, and ends in the same bits.
+    """
+
+    def __init__(self, losses: Sequence[Loss]) -> None:
+        self._losses = losses
+        self.of: dict[Loss, float] = {}
+
+    def state_dict(self) -> dict[int, float]:
+        """The counts by the first pass of their loss."""
+        return {self._losses.index(loss): count for loss, count in self.of.items()}
+
+    def load_state_dict(self, saved: Mapping[int, float]) -> None:
+        """Know what was counted."""
+        self.of = {self._losses[place]: count for place, count in saved.items()}
+
+
 @dataclass
 class Fit:
     """One training: passes under a recipe, resumable, every draw from a generator seeded by `seed`."""
@@ -125,13 +145,14 @@ class Fit:
         self._trainable = [p for p in self.model.parameters() if p.requires_grad]
         self._optimizer = build_optimizer(self._trainable, self.recipe)
         self._schedule = build_schedule(self._optimizer, self.recipe, steps)
-        self._parts = {**parts_of(self.model, self._optimizer, self._schedule), **self.parts}
+        self._counts = _Counts([p.loss for p in self.passes])
+        parts = parts_of(self.model, self._optimizer, self._schedule)
+        self._parts = {**parts, "operations": self._counts, **self.parts}
         self._state = State(self.seed)
         path = None if self.hooks.after_pass else self.checkpoint
         self._saver = Checkpoint(path, self.engine.settings.checkpoint_minutes)
         self._unseen: list[Tensor] = []  # losses not looked at yet
         self._reported = 0  # examples that the stage knows of
-        self._flops: dict[Loss, float] = {}  # per example, of each loss
 
     @property
     def passed(self) -> int:
@@ -221,18 +242,18 @@ class Fit:
     @contextmanager
     def _counting(self, loss: Loss, examples: int) -> Iterator[None]:
         """Count the operations of each loss's first batch; a compiled model hides them."""
-        if loss in self._flops or self.engine.settings.compile:
+        if loss in self._counts.of or self.engine.settings.compile:
             yield
             return
         with _flop_counter() as counter:
             yield
-        self._flops[loss] = counter.get_total_flops() / examples
+        self._counts.of[loss] = counter.get_total_flops() / examples
 
     def _all_flops(self) -> float | None:
         """Operations of the whole training: those of one batch of each loss, times its examples."""
         if not self.passes:
             return 0.0
-        if any(p.loss not in self._flops for p in self.passes):
+        if any(p.loss not in self._counts.of for p in self.passes):
             return None
-        per_example = sum(self._flops[p.loss] * len(p.stream) for p in self.passes)
+        per_example = sum(self._counts.of[p.loss] * len(p.stream) for p in self.passes)
         return per_example / sum(len(p.stream) for p in self.passes) * self._state.examples
