@@ -79,7 +79,9 @@ def test_connect_leaves_numbers_and_a_picture_and_prints_barriers(saved, cli):
     done = mubench("connect", *map(str, ends), "--points", "3", "--epochs=1")
     assert done.status == 0, done.err
     (folder,) = saved.glob("connections/digits/resnet-small/*")
-    assert done.out.startswith("finetune to grad_diff") and done.out.endswith(f"{folder}\n")
+    assert done.out.startswith("finetune (t = 0) to grad_diff (t = 1) · digits") and done.out.endswith(
+        f"{folder}\n"
+    )
     assert (folder / "connection.png").read_bytes().startswith(b"\x89PNG")
     found = json.loads((folder / "connection.json").read_text())
     assert found["settings"] == {"points": 3, "epochs": 1, "rows": "retain", "seed": 42}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,14 @@ def print_barriers(found: Mapping[str, Any]) -> None:
 
 
 def _title(found: Mapping[str, Any]) -> str:
-    first, last = (run["method"] for run in found["runs"])
-    return f"{first} to {last} · {found['task']} · {found['model']} · {found['distance']:.3g} apart"
+    runs = found["runs"]
+    first, last = (run["method"] for run in runs)
+    if first == last:
+        first, last = (f"{run['method']} {run['fingerprint'][:8]}" for run in runs)
+    return (
+        f"{first} (t = 0) to {last} (t = 1) · {found['task']} · {found['model']} · "
+        f"{found['distance']:.3g} apart"
+    )
 
 
 def draw(found: Mapping[str, Any], path: Path) -> None:
@@ -65,7 +71,8 @@ def draw(found: Mapping[str, Any], path: Path) -> None:
         row[0].set_ylabel(metric.replace("_", " "))
     for axes, title in zip(grid[0], SPLITS.values(), strict=True):
         axes.set_title(title, fontsize=10)
-    _ends(grid[-1], [run["method"] for run in found["runs"]])
+    for axes in grid[-1]:
+        axes.set_xlabel("t on the path")
     lines, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(lines, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     figure.suptitle(_title(found), fontsize=11)
@@ -79,9 +86,3 @@ def _panel(axes: Any, curves: Mapping[str, Any], value: str) -> None:
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.ticklabel_format(axis="y", useOffset=False)
-
-
-def _ends(row: Sequence[Any], methods: Sequence[str]) -> None:
-    for axes in row:
-        axes.set_xlabel("t on the path")
-        axes.set_xticks([0, 0.5, 1], [f"0\n{methods[0]}", "0.5", f"1\n{methods[1]}"])
