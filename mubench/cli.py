@@ -16,6 +16,7 @@ VERBS = {
     "show": "one of them in full: mubench show method salun",
     "table": "finished runs as a table: methods as rows, mean and spread over seeds",
     "connect": "loss and accuracy on the paths between two unlearned models",
+    "verify": "check that a method does what it must: mubench verify salun",
     "status": "what is done, failed or unfinished below outputs/",
     "env": "versions and device, for a bug report",
 }

@@ -66,13 +66,13 @@ def test_help_is_as_printed_in_the_documentation(cli):
     expected = (GOLDEN / "help.txt").read_text(encoding="utf-8")
     for words in ((), ("--help",), ("help",)):
         assert cli(*words).out == expected
-    for verb in ("run", "prepare", "ls", "show", "table", "status", "env", "connect"):
+    for verb in ("run", "prepare", "ls", "show", "table", "verify", "status", "env", "connect"):
         done = cli(verb, "--help")
         assert done.status == 0 and done.out.startswith(f"usage: mubench {verb}")
         assert f"\n  {verb} " in expected
 
 
-QUICK = ("--help", "run --help", "ls", "ls metrics", "ls runs", "show method salun", "status")
+QUICK = ("--help", "run --help", "verify --help", "ls", "ls metrics", "ls runs", "show method salun", "status")
 
 
 @pytest.mark.parametrize("words", QUICK)

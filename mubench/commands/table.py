@@ -1,7 +1,7 @@
 """usage: mubench table [key=value ...] [metrics=[NAME,...]] [--json] [out=PATH]
 
 Finished runs as a table: methods as rows, mean and spread over seeds. One table for each task,
-model and deletion.
+model and deletion. ✓ marks methods whose code and settings passed `mubench verify`.
 
   task=digits method=salun ratio=5   only these
   metrics=[test_accuracy,mia_auc]    other columns (names as in the records)
@@ -25,12 +25,13 @@ def main(argv: Sequence[str]) -> int:
     wanted, metrics = _read(words)
     from mubench.records import Record, query
     from mubench.report.table import print_json, print_tables
+    from mubench.verified import proven
 
     records = [found for _, found in query(out) if isinstance(found, Record) and found.complete]
     chosen = [r for r in records if all(str(r.key[k]) in v.split(",") for k, v in wanted.items())]
     if not chosen:
         raise UsageError(f"no finished run in {out} matches ({len(records)} are there)")
-    (print_json if "json" in typed.flags else print_tables)(chosen, metrics)
+    (print_json if "json" in typed.flags else print_tables)(chosen, metrics, proven(out))
     return 0
 
 

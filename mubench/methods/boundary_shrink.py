@@ -31,6 +31,10 @@ class BoundaryShrink(Method):
     def __post_init__(self) -> None:
         within("method.step", self.step, 0, 1e3)
 
+    def acts(self, setting: str, gives: frozenset[str], classes: int) -> bool:
+        """Of two classes one alone is wrong, however far the step."""
+        return classes > 2
+
     def prepare(self, run: Run) -> None:
         """The original finds the boundary, also after the model has moved."""
         self._original = run.original

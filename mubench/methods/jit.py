@@ -30,6 +30,7 @@ class JiT(Method):
     formula: ClassVar[str] = "min mean |f(x) - f(x + e)| / |e| on D_f, e ~ N(0, sigma^2)"
     memory: ClassVar[str] = "activations of every sample's forward"
     softmax: ClassVar[bool] = False
+    additive: ClassVar[bool] = False  # each batch has noise of its own
 
     def __post_init__(self) -> None:
         within("method.sigma", self.sigma, 0, 1e3, "(]")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ class MultiDelete(Method):
     formula: ClassVar[str] = (
         "min a MSE(h_w(I_i, T_i), h_w0(I_i, T_j)) + b MSE(f_w, f_w0) on D_f + c MSE(h_w, h_w0) on D_r"
     )
+    moves: ClassVar[Literal["all", "some", "none"]] = "some"  # the head reads the features, and rests
     memory: ClassVar[str] = "one copy of the weights"
 
     def __post_init__(self) -> None:

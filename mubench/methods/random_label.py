@@ -33,6 +33,10 @@ class RandomLabel(Method):
     def __post_init__(self) -> None:
         one_of("method.redraw", self.redraw, self.choices["redraw"])
 
+    def acts(self, setting: str, gives: frozenset[str], classes: int) -> bool:
+        """Of two classes one alone is wrong, however often it is drawn."""
+        return setting != "redraw" or classes != 2
+
     def loss(self, run: Run, batch: Batch) -> Tensor:  # type: ignore[override]
         """Mean CE on the relabelled batch."""
         return run.reduce(run.losses(run.relabel(batch, self.redraw)), "mixed")

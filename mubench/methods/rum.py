@@ -49,6 +49,9 @@ class Rum(Method):
     high: Stratum = field(default_factory=partial(_stratum, "salun", "SalUn", 0.025))
 
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
+    choices: ClassVar[dict[str, tuple[Any, ...]]] = {  # `original` has no use for a rate
+        "low": ({"method": {"name": "neggrad", "_target_": "mubench.methods.neggrad.NegGrad"}, "lr": 0.1},)
+    }
     source: ClassVar[tuple[str, ...]] = ("zhao2024",)
     formula: ClassVar[str] = "D_f in thirds S1, S2, S3 by the loss at w0; U3(U2(U1(w0, S1), S2), S3)"
     memory: ClassVar[str] = "that of the method that needs most"

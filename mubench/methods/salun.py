@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ class SalUn(RandomLabel):
 
     ratio: float = 0.5  # share of all weights that may move
 
+    moves: ClassVar[Literal["all", "some", "none"]] = "some"
     source: ClassVar[tuple[str, ...]] = ("fan2024",)
     formula: ClassVar[str] = (
         "min mean CE(D_r and D_f with y~), moving only the ratio of w "

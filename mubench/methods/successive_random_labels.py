@@ -20,6 +20,7 @@ class SuccessiveRandomLabels(Method):
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
     source: ClassVar[tuple[str, ...]] = ("cadet2024", "graves2021")
     formula: ClassVar[str] = "min mean CE(D_r and D_f with labels drawn from the K-1 wrong ones each epoch)"
+    lowers: ClassVar[bool] = True
 
     def loss(self, run: Run, batch: Batch) -> Tensor:  # type: ignore[override]
         """Mean CE on the relabelled batch."""

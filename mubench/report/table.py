@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
@@ -22,6 +22,9 @@ COLUMNS = (
     "tow", "unlearn_seconds", "speedup",
 )  # fmt: skip
 REFERENCES = {"original": "original", "retrained": "retrain"}  # roles, and the methods whose rows show them
+Proven = Sequence[Mapping[str, Any]]  # settings of methods that passed `mubench verify`
+MARK = " ✓"  # behind the name of a method that passed `mubench verify`
+LEGEND = "✓ the method's code and settings, as they are now, passed every check of mubench verify"
 SHARED = ("task", "modality", "model", "training")  # what decides original and retrained models
 
 
@@ -154,9 +157,10 @@ def _columns(rows: dict[str, Row], metrics: Sequence[str] | None) -> list[str]:
     return [name for name in COLUMNS if any(values[name].values for values in shown.values())]
 
 
-def print_tables(records: Sequence[Record], metrics: Sequence[str] | None) -> None:
-    """One table for each task, model and deletion."""
+def print_tables(records: Sequence[Record], metrics: Sequence[str] | None, proven: Proven = ()) -> None:
+    """One table for each task, model and deletion; methods with the settings in `proven` are marked."""
     check_columns(records, metrics)
+    marked = False
     for (task, model, deletion, ratio), rows in group(records).items():
         columns = _columns(rows, metrics)
         deleted = deletion if ratio is None else f"{deletion} {ratio:g} %"
@@ -167,11 +171,21 @@ def print_tables(records: Sequence[Record], metrics: Sequence[str] | None) -> No
             title = f"{name} {ARROWS.get(goal_of(name) or '', '')}".strip().replace("_", "\n")
             table.add_column(title, justify="right", no_wrap=True)
         for label, values in cells(rows, columns).items():
-            table.add_row(label, str(len(rows[label].records)), *(str(cell) for cell in values.values()))
+            mark = MARK if _verified(rows[label], proven) else ""
+            marked = marked or bool(mark)
+            count = str(len(rows[label].records))
+            table.add_row(f"{label}{mark}", count, *(str(cell) for cell in values.values()))
         print_whole(table)
+    if marked:
+        print_whole(LEGEND)
 
 
-def print_json(records: Sequence[Record], metrics: Sequence[str] | None) -> None:
+def _verified(row: Row, proven: Proven) -> bool:
+    """Whether the method of every run of a row passed the checks, with the run's settings."""
+    return row.role == "unlearned" and all(record.config.get("method") in proven for record in row.records)
+
+
+def print_json(records: Sequence[Record], metrics: Sequence[str] | None, proven: Proven = ()) -> None:
     """The same as a list of objects."""
     check_columns(records, metrics)
     listed = [
@@ -179,6 +193,7 @@ def print_json(records: Sequence[Record], metrics: Sequence[str] | None) -> None
             **dict(zip(("task", "model", "deletion", "ratio"), place, strict=True)),
             "method": label,
             "runs": len(rows[label].records),
+            "verified": _verified(rows[label], proven),
             "values": {name: cell.as_json() for name, cell in values.items()},
         }
         for place, rows in group(records).items()

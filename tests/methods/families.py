@@ -72,7 +72,7 @@ class Tokens(TextGeneration):
 
 
 def text_generation() -> Family:
-    """A GPT-2 of one layer on random answers; 0 is padding, 1 ends a text."""
+    """A GPT-2 of two layers on random answers; 0 is padding, 1 ends a text."""
 
     def split(count: int, seed: int) -> Columns:
         draw = torch.Generator().manual_seed(seed)
@@ -83,7 +83,7 @@ def text_generation() -> Family:
         return labelled(inputs, answers)
 
     special = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 1}
-    sizes = {"n_embd": 8, "n_layer": 1, "n_head": 1, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    sizes = {"n_embd": 8, "n_layer": 2, "n_head": 1, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
     spec = ModelSpec(
         {"_target_": f"{NETWORKS}.pretrained.from_config", "auto": "AutoModelForCausalLM", "family": "gpt2",
          "dimensions": sizes}, 0,

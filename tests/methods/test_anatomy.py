@@ -18,7 +18,7 @@ def test_blocks_are_the_repeated_parts_in_order():
     ]
     assert [name for name, _ in anatomy.blocks(vit)] == ["blocks.0", "blocks.1", "blocks.2"]
     gpt = FAMILIES["text_generation"]().spec.fresh(0)
-    assert [name for name, _ in anatomy.blocks(gpt)] == ["transformer.h.0"]
+    assert [name for name, _ in anatomy.blocks(gpt)] == ["transformer.h.0", "transformer.h.1"]
 
 
 def test_a_network_without_repetition_is_its_children_or_itself():
