@@ -18,7 +18,9 @@ DIRS = catalog.config_dirs()
 COMPANIONS = {"file": ["deletion.path={here}"], "official": ["task=cifar10"]}
 READ_BY_MODALITIES = {"image_size", "vocabulary", "tokenizer", "features", "prompt_length"}
 APART = ("sweep", "recipe")  # no node of their own
-EVERY = [(group, name) for group in catalog.GROUPS if group not in APART for name in catalog.names(group, DIRS)]
+EVERY = [
+    (group, name) for group in catalog.GROUPS if group not in APART for name in catalog.names(group, DIRS)
+]
 
 
 def task_for(model: str) -> str:

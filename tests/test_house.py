@@ -26,7 +26,7 @@ FLOORS = [
     ["training"],
     ["run", "artifacts", "generation"],
     ["methods", "evaluation"],
-    ["stages", "connect"],
+    ["stages", "connect", "search"],
     ["experiment", "report", "verify"],
     ["commands"],
     ["cli"],

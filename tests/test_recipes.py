@@ -1,0 +1,204 @@
+"""Recipes: what is searched, how trials are judged, and that every recipe there is holds together."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import FAST
+from omegaconf import OmegaConf
+
+from mubench import catalog
+from mubench.checking import component
+from mubench.commands.run import check_all
+from mubench.plan import Planner
+from mubench.records import Record
+from mubench.search import DESTROYED, FLOOR, SHARE, destroyed, distance, judged, trials, typed
+
+DIRS = catalog.config_dirs()
+METHODS = catalog.names("method", DIRS)
+RECIPES = [name for name in catalog.names("recipe", DIRS) if name != "none"]
+SCRIPT = Path(__file__).parent.parent / "scripts" / "recipes.py"
+
+
+def record(original, retrained, unlearned) -> Record:
+    """A record of forget loss, validation loss and their accuracies; None where there is none."""
+    names = ("forget_loss", "validation_loss", "forget_accuracy", "validation_accuracy")
+    roles = {"original": original, "retrained": retrained, "unlearned": unlearned}
+    metrics = {
+        role: {name: value for name, value in zip(names, values, strict=False) if value is not None}
+        for role, values in roles.items()
+    }
+    return Record({}, "", {}, [], "", metrics=metrics)
+
+
+# Judging ------------------------------------------------------------------------------------------
+
+
+def test_the_original_is_one_whole_way_from_the_retrained_model_and_that_one_is_at_the_goal():
+    original, goal = (0.01, 0.3, 1.0, 0.9), (1.0, 0.3, 0.7, 0.9)
+    assert distance(record(original, goal, original)) == pytest.approx(1)
+    assert distance(record(original, goal, goal)) == 0
+
+
+def test_a_distance_worked_out_by_hand():
+    found = distance(record((0.01, 0.2, 1.0, 0.90), (0.1, 0.3, 0.8, 0.88), (0.4, 0.5, 0.5, 0.85)))
+    way, past = math.log(0.101 / 0.011), math.log(0.401 / 0.101)
+    forget = (past / way + 0.3 / 0.2) / 2
+    lost = (math.log(0.501 / 0.301) + 0.03 / 0.1) / 2
+    assert FLOOR == 0.001 and found == pytest.approx(forget + lost)
+
+
+def test_what_is_better_than_the_retrained_model_on_validation_costs_nothing():
+    original, goal = (0.01, 0.3, 1.0, 0.9), (0.1, 0.3, 0.8, 0.9)
+    assert distance(record(original, goal, (0.1, 0.1, 0.8, 0.99))) == 0
+
+
+def test_a_short_way_is_measured_against_what_noise_is():
+    """Otherwise a hair beyond the goal would count as many whole ways."""
+    original, goal, found = (0.100, 0.3, 1.0, 0.9), (0.101, 0.3, 1.0, 0.9), (0.200, 0.3, 0.95, 0.9)
+    expected = (math.log(0.201 / 0.102) / 0.5 + 0.05 / 0.1) / 2
+    assert distance(record(original, goal, found)) == pytest.approx(expected)
+
+
+def test_a_destroyed_model_is_worse_than_any_other():
+    original, goal = (0.01, 0.3, 1.0, 0.90), (0.1, 0.3, 0.8, 0.85)
+    safe, broken = (record(original, goal, (0.1, 0.3, 0.8, value)) for value in (0.821, 0.819))
+    assert not destroyed([safe]) and destroyed([broken])
+    assert judged([broken]) > DESTROYED > judged([safe])
+    assert not destroyed([broken, record(original, goal, goal)])  # the mean over seeds counts
+
+
+def test_without_an_accuracy_the_loss_tells_what_is_destroyed():
+    original, goal = (0.18, 0.20), (0.20, 0.21)
+    assert not destroyed([record(original, goal, (0.2, 0.26))])
+    assert destroyed([record(original, goal, (0.2, 0.27))])
+    assert distance(record(original, goal, (0.2, 0.42))) == pytest.approx(math.log(0.421 / 0.211))
+
+
+# Trials -------------------------------------------------------------------------------------------
+
+
+def test_the_budget_is_the_same_and_the_first_trial_changes_nothing():
+    space = {SHARE: [0.1, 0.2, 0.5], "unlearning.epochs": [3, 5], "method.alpha": [1.0, 2.0, 5.0]}
+    found = trials(space, 7)
+    assert len(found) == 7 and found[0] == {} and found == trials(space, 7)
+    assert all(set(trial) == set(space) for trial in found[1:])
+    assert all(trial not in found[:place] for place, trial in enumerate(found))
+    for name, values in space.items():  # every value comes equally often
+        assert {trial[name] for trial in found[1:4]} <= set(values)
+        assert sorted(trial[name] for trial in found[1:7]) == sorted(values * (6 // len(values)))
+
+
+def test_no_more_trials_than_a_small_space_holds():
+    assert len(trials({"method.ratio": [0.1, 0.2], SHARE: []}, 9)) == 3
+    assert trials({SHARE: []}, 9) == []
+
+
+def test_a_trial_is_what_the_command_line_takes():
+    words = typed({SHARE: 0.05, "unlearning.epochs": 3, "method.redraw": "epoch"})
+    (cell,) = Planner(DIRS).cells(["method=salun", "recipe=none", *words], multirun=False)
+    assert cell.settings.unlearning.lr == pytest.approx(0.05 * cell.settings.training.lr)
+    assert (cell.settings.unlearning.epochs, cell.resolved["method"]["redraw"]) == (3, "epoch")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_value_of_a_search_space_is_accepted(name):
+    loaded = OmegaConf.load(catalog.path_of("method", name, DIRS))
+    base = OmegaConf.load(catalog.packaged_dir() / "run.yaml")
+    for setting, values in loaded.get("search", {}).items():
+        part, _, rest = setting.partition(".")
+        assert part == "method" or setting in base.search, setting
+        assert len(set(values)) == len(values)
+        for value in values if part == "method" else ():
+            assert OmegaConf.select(loaded.method, rest, throw_on_missing=True) is not None, setting
+            changed = loaded.method.copy()
+            OmegaConf.update(changed, rest, value)
+            component(OmegaConf.to_container(changed), "method")
+
+
+def test_what_might_be_tried_is_no_part_of_a_runs_fingerprint():
+    one, other = (
+        Planner(DIRS).cells([f"++search={space}"], multirun=False)[0].fingerprint
+        for space in ("{unlearning.epochs: [1]}", "{unlearning.epochs: [2]}")
+    )
+    assert one == other
+
+
+# Recipes ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_of_a_method_that_is_there_and_sets_what_it_has(name):
+    method, _, modality = name.rpartition("/")
+    assert method in METHODS and modality in catalog.names("modality", DIRS)
+    path = catalog.path_of("recipe", name, DIRS)
+    recipe, own = OmegaConf.load(path), OmegaConf.load(catalog.path_of("method", method, DIRS))
+    assert set(recipe) <= {"unlearning", "method"}
+    assert set(recipe.get("unlearning", {})) <= {"lr", "epochs"}
+    assert all(key in own.method for key in recipe.get("method", {}))
+    header = catalog.header(path)
+    assert header[0].startswith(f"{method} on {modality}: ")
+    assert any("scripts/recipes.py" in line for line in header) and any(
+        "retrained" in line for line in header
+    )
+
+
+def twin(modality: str) -> str:
+    """A small task of a modality."""
+    return next(
+        name for name in catalog.names("task", DIRS) if name.startswith("mini/")
+        and OmegaConf.load(catalog.path_of("task", name, DIRS)).task.modality == modality
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_used_by_default(name):
+    method, _, modality = name.rpartition("/")
+    words = [f"method={method}", f"task={twin(modality)}"]
+    words += ["deletion=class"] if method == "unsir" else []
+    (cell,) = Planner(DIRS).cells(words, multirun=False)
+    assert check_all([cell]) == []
+    recipe = OmegaConf.load(catalog.path_of("recipe", name, DIRS))
+    merged = OmegaConf.merge(OmegaConf.create(cell.resolved), recipe)
+    wanted = OmegaConf.to_container(merged, resolve=True)
+    assert wanted["method"] == cell.resolved["method"] and wanted["unlearning"] == cell.resolved["unlearning"]
+
+
+def test_a_recipe_changes_the_fingerprint_what_is_typed_wins_and_none_is_the_methods_yaml(tmp_path):
+    folder = tmp_path / "recipe" / "neggrad"
+    folder.mkdir(parents=True)
+    (folder / "image.yaml").write_text("# @package _global_\n# Mine\nunlearning:\n  epochs: 77\n")
+    planner = Planner(catalog.config_dirs([tmp_path]))
+
+    def cell(*words):
+        return planner.cells(["method=neggrad", *words], multirun=False)[0]
+
+    assert cell().settings.unlearning.epochs == 77
+    assert cell("unlearning.epochs=3").settings.unlearning.epochs == 3
+    assert cell("task=mini/imdb").settings.unlearning.epochs != 77
+    assert cell("recipe=none").settings.unlearning.epochs == 5
+    assert len({cell().fingerprint, cell("recipe=none").fingerprint}) == 2
+
+
+def test_recipes_are_listed_and_shown(cli):
+    assert "none  " in cli("ls", "recipes").out
+    assert cli("show", "recipe", "none").out.startswith("No recipe")
+
+
+def test_a_search_writes_a_recipe_goes_on_where_it_stopped_and_prints_the_table(tmp_path):
+    task = "task=digits " + " ".join(word for word in FAST if not word.startswith("unlearning"))
+    command = [sys.executable, SCRIPT, task, "--methods", "neggrad", "--trials", "2",
+               "--out", tmp_path / "out", "--into", tmp_path / "recipe"]  # fmt: skip
+    first, second = (subprocess.run(command, capture_output=True, text=True) for _ in range(2))
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == second.stdout and first.stdout.count("neggrad as it is: ") == 1
+    assert len(list((tmp_path / "out" / "runs").rglob("record.json"))) == 2
+    recipe = tmp_path / "recipe" / "neggrad" / "image.yaml"
+    assert OmegaConf.load(recipe).unlearning.epochs in (3, 5, 8)
+    assert "digits: forget loss" in recipe.read_text()
+    table = subprocess.run([*command[:2], "--table", *command[-2:]], capture_output=True, text=True)
+    assert table.stdout.startswith("| method | image |\n|") and "| neggrad | 0." in table.stdout
