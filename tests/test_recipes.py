@@ -187,6 +187,16 @@ def test_a_recipe_changes_the_fingerprint_what_is_typed_wins_and_none_is_the_met
 def test_recipes_are_listed_and_shown(cli):
     assert "none  " in cli("ls", "recipes").out
     assert cli("show", "recipe", "none").out.startswith("No recipe")
+        "mubench: unknown recipe 'salun/imag'. Did you mean"
+    )
+
+
+def test_a_method_names_the_recipes_that_change_it(cli, tmp_path):
+    (tmp_path / "recipe" / "neggrad").mkdir(parents=True)
+    (tmp_path / "recipe" / "neggrad" / "mine.yaml").write_text("# @package _global_\n# Mine\n")
+    shown = cli("show", "method", "neggrad", f"--config-dir={tmp_path}").out
+    assert "(mubench show recipe NAME): " in shown and "neggrad/mine" in shown
+    assert "neggrad/mine" not in cli("show", "method", "neggrad_plus", f"--config-dir={tmp_path}").out
 
 
 def test_a_search_writes_a_recipe_goes_on_where_it_stopped_and_prints_the_table(tmp_path):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import wrap
+from textwrap import fill, wrap
 
 from mubench import catalog, citations, facts
 from mubench.commands import arguments
@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     known = facts.of(catalog.target(path))
     if "bibtex" in typed.flags:
         return _papers(kind, name, known)
-    return _yaml(path, known)
+    return _yaml(path, known, _recipes(name, typed.dirs) if kind == "method" else [])
 
 
 def _papers(group: str, name: str, known: Facts) -> int:
@@ -49,7 +49,12 @@ def _papers(group: str, name: str, known: Facts) -> int:
     return 0
 
 
-def _yaml(path: Path, known: Facts) -> int:
+def _recipes(method: str, dirs: Sequence[Path]) -> list[str]:
+    """The method's recipes, which change what its yaml says: names for `mubench show recipe`."""
+    return [name for name in catalog.names("recipe", dirs) if name.rpartition("/")[0] == method]
+
+
+def _yaml(path: Path, known: Facts, recipes: Sequence[str]) -> int:
     """The yaml is the documentation, with what its class says between its header and its settings."""
     for line in catalog.header(path):
         print(line)
@@ -57,6 +62,9 @@ def _yaml(path: Path, known: Facts) -> int:
         print("\n" + "\n".join(told))
     body = path.read_text(encoding="utf-8").splitlines()
     print("\n" + "\n".join(line for line in body if not line.startswith("#")).strip("\n"))
+    if recipes:
+        told = f"recipes that change this (mubench show recipe NAME): {', '.join(recipes)}"
+        print("\n" + fill(told, 112, break_long_words=False, break_on_hyphens=False))
     print(f"\n({path})")
     return 0
 
