@@ -63,8 +63,8 @@ def _yaml(path: Path, known: Facts, recipes: Sequence[str]) -> int:
     body = path.read_text(encoding="utf-8").splitlines()
     print("\n" + "\n".join(line for line in body if not line.startswith("#")).strip("\n"))
     if recipes:
-        told = f"recipes that change this (mubench show recipe NAME): {', '.join(recipes)}"
-        print("\n" + fill(told, 112, break_long_words=False, break_on_hyphens=False))
+        line = f"recipes that change this (mubench show recipe NAME): {', '.join(recipes)}"
+        print("\n" + fill(line, 112, break_long_words=False, break_on_hyphens=False))
     print(f"\n({path})")
     return 0
 
