@@ -110,7 +110,7 @@ class Search:
             "# @package _global_",
             f"# {method} on {first.key['modality']}: {described(best)}",
             f"# python scripts/recipes.py {command}",
-            f"# {datetime.now(UTC):%Y-%m-%d}, {told}; on validation, which is no test:",
+            f"# {datetime.now(UTC):%Y-%m-%d}, {told}",
             *(f"# {line}" for records in self.records(method, trial) for line in numbers(records)),
         ]
 
@@ -129,12 +129,12 @@ def numbers(records: Sequence[Record]) -> list[str]:
     loss = [f"{values['forget_loss']:.4f}" for values in (original, found, goal)]
     lines = [f"{records[0].key['task']}: forget loss {loss[0]} -> {loss[1]}, retrained {loss[2]};"]
     score = score_of(found)
+    name = f"validation_{score or 'loss'}"
     cells = [
-        f"{100 * values[f'validation_{score}']:.1f}" if score else f"{values['validation_loss']:.4f}"
+        f"{100 * values[name]:.1f} %" if score else f"{values[name]:.4f}"
         for values in (original, found, goal)
     ]
-    unit = f"{(score or 'loss').replace('_', ' ')}", " %" if score else ""
-    return [*lines, f"  {unit[0]} {cells[0]} -> {cells[1]}{unit[1]}, retrained {cells[2]}{unit[1]}"]
+    return [*lines, f"  {name.replace('_', ' ')} {cells[0]} -> {cells[1]}, retrained {cells[2]}"]
 
 
 def described(trial: Trial) -> str:
