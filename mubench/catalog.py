@@ -12,7 +12,8 @@ from pathlib import Path
 from mubench.errors import UsageError, did_you_mean
 
 GROUPS = (
-    "task", "modality", "model", "method", "recipe", "deletion", "adapter", "curriculum", "optimizer", "sweep",
+    "task", "modality", "model", "method", "recipe", "deletion", "adapter", "curriculum", "optimizer",
+    "sweep",
 )  # fmt: skip
 
 

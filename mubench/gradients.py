@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -110,8 +111,9 @@ def _without_shortcuts() -> Iterator[None]:
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
+    masks = "transformers.masking_utils"  # loaded by every network that uses it; else it takes seconds
     with (
-        patch("transformers.masking_utils.is_tracing", lambda *_: True),
+        patch(f"{masks}.is_tracing", lambda *_: True) if masks in sys.modules else nullcontext(),
         sdpa_kernel(SDPBackend.MATH),
         warnings.catch_warnings(),
     ):

@@ -172,7 +172,7 @@ def table(folder: Path) -> list[str]:
     for path in sorted(folder.glob("*/**/*.yaml")):
         text = path.read_text(encoding="utf-8")
         share, epochs = re.search(r"lr: .*,([\d.e-]+)}", text), re.search(r"epochs: (\d+)", text)
-        shown = " × ".join(found[1] for found in (share, epochs) if found) or "own settings"
+        shown = f"{share[1]} × {epochs[1]}" if share and epochs else "own settings"
         cells[path.parent.relative_to(folder).as_posix(), path.stem] = shown
     methods, kinds = (sorted({key[place] for key in cells}) for place in (0, 1))
     rows = [["method", *kinds], ["---"] * (len(kinds) + 1)]

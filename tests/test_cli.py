@@ -72,7 +72,9 @@ def test_help_is_as_printed_in_the_documentation(cli):
         assert f"\n  {verb} " in expected
 
 
-QUICK = ("--help", "run --help", "verify --help", "ls", "ls metrics", "ls runs", "show method salun", "status")
+QUICK = (
+    "--help", "run --help", "verify --help", "ls", "ls metrics", "ls runs", "show method salun", "status",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("words", QUICK)

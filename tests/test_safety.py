@@ -13,8 +13,8 @@ from command_line import ALONE, EXTERNAL, FAST, FIRST, LEFT, Outputs, mubench, n
 
 # Long enough to be interrupted, with a checkpoint wherever there may be one.
 SLOW = (
-    "run", "method=slowly", f"--config-dir={EXTERNAL}", *FAST, "training.epochs=8", "unlearning.epochs=3",
-    "trainer.checkpoint_minutes=0",
+    "run", "method=slowly", f"--config-dir={EXTERNAL}", *FAST, ALONE, "training.epochs=8",
+    "unlearning.epochs=3", "trainer.checkpoint_minutes=0",
 )  # fmt: skip
 
 

@@ -108,4 +108,5 @@ def _columns(kind: str, name: str, dirs: list[Path]) -> list[str]:
     sets = " ".join(
         part[0].upper() for part in ("forget", "retain", "validation") if part in found.get("needs", ())
     )
-    return [sets or "-", ", ".join(sorted(found.get("families", ("?",))))]
+    first, *others = sorted(found.get("families", ("?",)))
+    return [sets or "-", first if not others else f"{first}, …" if others[1:] else f"{first}, {others[0]}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -174,6 +175,23 @@ class TextToImage(Modality):
     ) -> Tensor:
         """Mean squared difference of the predicted noises, (B,); there is nothing to heat."""
         return precise(teacher.detach() - student).square().flatten(1).mean(1)
+
+    def draw(self, logits: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
+        """Errors (B, K, C, h, w) of predictions that are the truth but for Gaussian noise of variance n / 2.
+
+        n is the number of values: so the negative log-likelihood is the loss, a mean of squares.
+        """
+        noise = torch.randn(logits.shape, generator=generator).to(logits)
+        deviation = math.sqrt(logits[0].numel() / 2)
+        return logits.detach() + deviation * noise
+
+    def drawn_log_likelihood(self, logits: Tensor, drawn: Tensor) -> Tensor:
+        """Minus the mean square of what the errors are apart from the drawn ones, (B,)."""
+        return -self.losses(logits - drawn, drawn)
+
+    def squared_norm(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Squared length of the predicted noise, (B,)."""
+        return super().squared_norm(logits + batch.inputs["noise"], batch)
 
     def relabel(self, targets: Tensor, donors: Tensor, classes: int, generator: torch.Generator) -> Tensor:
         """The donors' pictures; the next donor's where a donor's is the same."""

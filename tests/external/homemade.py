@@ -51,3 +51,21 @@ class Writes(Method):
 
     def loss(self, run, batch):
         return run.reduce(run.losses(batch))
+
+
+@dataclass
+class Backwards(Method):
+    """Weighed gradient ascent, as it should be."""
+
+    strength: float = 2.0
+
+    def loss(self, run, batch):
+        return -self.strength * run.reduce(run.losses(batch), "forget")
+
+
+@dataclass
+class Leaky(Backwards):
+    """The same, but its one setting is never read."""
+
+    def loss(self, run, batch):
+        return -run.reduce(run.losses(batch), "forget")

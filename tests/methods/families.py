@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from tiny import ADAMW
 from torch import Tensor
 
 from mubench.data import Columns
+from mubench.engine import Engine
 from mubench.methods.base import Method
 from mubench.modalities.base import Modality
 from mubench.modalities.image import Image, InputSpec
@@ -24,6 +26,9 @@ from mubench.modalities.text import TextSpec
 from mubench.modalities.text_generation import GenerationSpec, TextGeneration
 from mubench.modalities.text_to_image import PromptSpec, TextToImage
 from mubench.models import ModelSpec
+from mubench.progress import Reporter
+from mubench.run import Run
+from mubench.schema import Recipe, Trainer
 
 NETWORKS = "mubench.networks"
 
@@ -151,3 +156,17 @@ FAMILIES: dict[str, Callable[[], Family]] = {
     "text_generation": cache(text_generation),
     "text_to_image": cache(text_to_image),
 }
+
+
+def family_run(method: Method, name: str, forget: list[int] | None = None) -> Run:
+    """A Run of the method on a family's sets, or on other rows of D_f."""
+    case = FAMILIES[name]()
+    rows = {"forget": case.forget if forget is None else forget, "retain": case.retain}
+    run = Run(
+        case.spec.fresh(0), case.spec, case.modality, {"train": case.train},
+        {part: torch.tensor(rows[part]) for part in method.reads},
+        Recipe(**case.recipe, schedule="constant", optimizer=dict(ADAMW)), Engine(Trainer(device="cpu")),
+        seed=3, reporter=Reporter(quiet=True),
+    )  # fmt: skip
+    run.hooks = method.hooks(run)
+    return run
