@@ -169,19 +169,24 @@ def test_a_recipe_is_used_by_default(modality):
 
 
 def test_a_recipe_changes_the_fingerprint_what_is_typed_wins_and_none_is_the_methods_yaml(tmp_path):
-    folder = tmp_path / "recipe" / "neggrad"
-    folder.mkdir(parents=True)
-    (folder / "image.yaml").write_text("# @package _global_\n# Mine\nunlearning:\n  epochs: 77\n")
+    """For a method of one's own, with a recipe of its own."""
+    (tmp_path / "method").mkdir()
+    own = catalog.path_of("method", "neggrad", DIRS).read_text().replace("name: neggrad", "name: mine")
+    (tmp_path / "method" / "mine.yaml").write_text(own)
+    (tmp_path / "recipe" / "mine").mkdir(parents=True)
+    recipe = "# @package _global_\n# Mine\nunlearning:\n  epochs: 77\n"
+    (tmp_path / "recipe" / "mine" / "image.yaml").write_text(recipe)
     planner = Planner(catalog.config_dirs([tmp_path]))
 
     def cell(*words):
-        return planner.cells(["method=neggrad", *words], multirun=False)[0]
+        return planner.cells(["method=mine", *words], multirun=False)[0]
 
     assert cell().settings.unlearning.epochs == 77
     assert cell("unlearning.epochs=3").settings.unlearning.epochs == 3
     assert cell("task=mini/imdb").settings.unlearning.epochs != 77
+    assert cell("task=mini/imdb", "recipe=mine/image").settings.unlearning.epochs == 77
     assert cell("recipe=none").settings.unlearning.epochs == 5
-    assert len({cell().fingerprint, cell("recipe=none").fingerprint}) == 2
+    assert cell().fingerprint != cell("recipe=none").fingerprint
 
 
 def test_recipes_are_listed_and_shown(cli):
