@@ -74,6 +74,7 @@ def _log(values: Values, split: str) -> float:
 
 
 def means(models: Sequence[Values]) -> dict[str, float]:
+    """The mean of each value over models; a value that the first lacks is left out."""
     return {
         name: mean(values[name] for values in models) for name in models[0] if models[0][name] is not None
     }
