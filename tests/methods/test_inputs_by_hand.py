@@ -49,7 +49,7 @@ def test_jit_draws_other_noise_in_the_next_epoch():
     run = tiny_run(method, [1], RETAIN)
     for passed in (0, 1):
         run._fit = type("Fit", (), {"passed": passed})()
-        slopes.append(float(method.loss(run, first_batch(run))))
+        slopes.append(method.loss(run, first_batch(run)).item())
     assert slopes[0] != slopes[1]
 
 
@@ -65,7 +65,7 @@ def test_noise_on_texts_lies_on_the_prompts_own_tokens():
     assert np.isclose(float(signal.deviation[0, 2].detach()), own.std())
     same = run.modality.logits_at(model, batch, signal.values)
     assert torch.equal(same, run.modality.logits(model, batch))
-    moved = run.modality.logits_at(model, batch, signal.values + 1)
+    moved = run.modality.logits_at(model, batch, signal.values.flip(-1))
     assert not torch.allclose(moved, same)
     assert torch.equal(run.modality.logits(model, batch), same)  # the hook is gone
 
@@ -86,7 +86,7 @@ def test_behind_an_encoder_only_what_the_encoder_reads_is_moved(family):
     signal = run.modality.signal(model, batch)
     same = run.modality.logits_at(model, batch, signal.values)
     assert torch.equal(same, run.modality.logits(model, batch))
-    assert not torch.allclose(run.modality.logits_at(model, batch, signal.values + 1), same)
+    assert not torch.allclose(run.modality.logits_at(model, batch, signal.values.flip(-1)), same)
     decoder = model.get_decoder()
     assert run.modality.own(model, batch, decoder).shape == batch.targets.shape
     assert run.modality.own(model, batch, model.get_encoder()).shape == batch.inputs["prompt_ids"].shape

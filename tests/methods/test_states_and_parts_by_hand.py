@@ -69,28 +69,29 @@ def test_rmu_pulls_d_f_to_one_direction_and_holds_d_r():
     agree(finish(method, run), weight)
 
 
-def test_rmu_moves_the_last_projections_of_three_blocks_and_nothing_else():
-    run = family_run(method := Rmu(depth=1.0), "text_generation")
+@pytest.mark.parametrize(("depth", "blocks"), [(0.0, [0]), (1.0, [0, 1])])
+def test_rmu_moves_the_last_projections_up_to_its_block_and_nothing_else(depth, blocks):
+    run = family_run(method := Rmu(depth=depth), "text_generation")
     before = {n: w.clone() for n, w in run.model.state_dict().items()}
     method.prepare(run)
     method.unlearn(run)
     moved = {n for n, w in run.model.named_parameters() if not torch.equal(w, before[n])}
-    assert moved == {"transformer.h.0.mlp.c_proj.weight"}
+    assert moved == {f"transformer.h.{block}.mlp.c_proj.weight" for block in blocks}
     names = [name for name, _ in run.model.named_parameters()]
-    assert moved == projections(run.model, names, 0)
+    assert moved == projections(run.model, names, blocks[-1])
     with pytest.raises(UsageError, match="may move"):
         projections(run.model, [], 0)
 
 
 def test_rmu_counts_an_examples_own_tokens_alone():
     """Padding after an answer has no say, by explicit loops over rows and tokens."""
-    run = family_run(method := Rmu(steering=1.0, alpha=0.0), "text_generation")
+    run = family_run(method := Rmu(depth=1.0, alpha=0.0), "text_generation")
     run.model.double().eval()
     method.prepare(run)
     batch = run.prepare(next(iter(run.stream("paired").batches(None))))
-    found = float(method.loss(run, batch))
+    found = method.loss(run, batch).item()
     states = []
-    block = anatomy.blocks(run.model)[0][1]
+    block = anatomy.blocks(run.model)[-1][1]
     hook = block.register_forward_hook(
         lambda _m, _i, out: states.append(out if isinstance(out, torch.Tensor) else out[0])
     )
@@ -127,7 +128,7 @@ def test_multi_delete_computes_its_three_terms():
     partners = method._partner[torch.arange(9)]
     assert sorted(partners.tolist()) == list(range(9)) and (partners != torch.arange(9)).all()
     batch = run.prepare(next(iter(run.stream("paired").batches(None))))
-    found = float(method.loss(run, batch))
+    found = method.loss(run, batch).item()
 
     def alone(row, text=None):
         taken = run.prepare(run.columns["train"].take(torch.tensor([row]), torch.device("cpu")))
