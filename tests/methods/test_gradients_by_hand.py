@@ -1,0 +1,208 @@
+"""Methods that read per-example gradients, beside slow references in NumPy float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from families import FAMILIES, family_run
+from tiny import LABELS, START, ce_gradient, features, finish, softmax, tiny_run, unlearn
+from tiny_tokens import RETAIN as TOKEN_RETAIN
+from tiny_tokens import batch_of, log_softmax, places, scores, token_run
+
+from mubench import gradients
+from mubench.errors import Diverged
+from mubench.methods.assd import ASSD
+from mubench.methods.fisher import Fisher
+from mubench.methods.influence import Influence
+from mubench.methods.lfssd import LFSSD
+from mubench.methods.one_shot import put
+from mubench.methods.ssd import SSD
+
+FORGET, RETAIN = [0], [1, 2, 3, 4, 5]
+
+
+def agree(found, expected, tolerance=1e-9):
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=tolerance)
+
+
+def outer(row: int, label: int) -> np.ndarray:
+    """Gradient of CE of one example with this label: (p - onehot) x^T, one entry after another."""
+    x, found = features([row])[0], np.zeros((3, 4))
+    p = softmax(START @ x)
+    for c in range(3):
+        for pixel in range(4):
+            found[c, pixel] = (p[c] - (c == label)) * x[pixel]
+    return found
+
+
+def importance(rows: list[int]) -> np.ndarray:
+    return np.mean([outer(row, LABELS[row]) ** 2 for row in rows], axis=0)
+
+
+# Fisher ---------------------------------------------------------------------------------------
+
+
+def exact(rows: list[int]) -> np.ndarray:
+    found = np.zeros((3, 4))
+    for row in rows:
+        p = softmax(START @ features([row])[0])
+        for label in range(3):
+            found += p[label] * outer(row, label) ** 2 / len(rows)
+    return found
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 64])
+def test_fishers_information_is_expected_over_the_models_labels_whatever_the_batches(batch_size):
+    method = Fisher()
+    found = method.information(tiny_run(method, [], RETAIN, batch_size=batch_size))["weight"].numpy()
+    agree(found, exact(RETAIN))
+    assert not np.allclose(found, importance(RETAIN), rtol=0.05)  # the true labels' is something else
+    assert not np.allclose(found, ce_gradient(START, RETAIN) ** 2, rtol=0.05)  # so is a batch's, squared
+
+
+def test_fishers_noise_is_larger_where_information_is_small_up_to_a_limit():
+    method = Fisher(alpha=1e-3, limit=20.0)
+    run = tiny_run(method, [], RETAIN)
+    noise = torch.randn((3, 4), generator=run.generator()).double().numpy()
+    variance = 1e-3 * np.minimum(1 / (exact(RETAIN) + 1e-8), 20.0)
+    assert (1 / exact(RETAIN) > 20).any() and (1 / exact(RETAIN) < 20).any()
+    agree(finish(method, run), START + np.sqrt(variance) * noise)
+
+
+def test_fishers_drawn_labels_have_the_models_distribution():
+    """With many draws F nears the exact one; two runs draw the same."""
+    method = Fisher(samples=400)
+    found = method.information(tiny_run(method, [], RETAIN))["weight"].numpy()
+    np.testing.assert_allclose(found, exact(RETAIN), rtol=0.15, atol=2e-3)
+    assert np.array_equal(found, method.information(tiny_run(method, [], RETAIN))["weight"].numpy())
+
+
+def test_fishers_text_is_drawn_token_by_token_and_counts_whole():
+    """F of the scores' bias, known by hand: sum over an example's label tokens of p (1 - p)."""
+    method = Fisher(samples=1500)
+    run = token_run(method)
+    batch = batch_of(run, TOKEN_RETAIN)
+    z = scores(run, batch)
+    p, expected = np.exp(log_softmax(z)), np.zeros(12)
+    for row in range(len(z)):
+        for place, _ in places(batch.targets, row):
+            for token in range(12):
+                expected[token] += p[row, place, token] * (1 - p[row, place, token]) / len(z)
+    generator, squares = torch.Generator().manual_seed(0), np.zeros(12)
+    for _ in range(method.samples):
+        drawn = run.modality.draw(torch.from_numpy(z), batch.targets, generator)
+        assert torch.equal(drawn == -100, batch.targets[:, : z.shape[1]] == -100)
+        leaf = torch.from_numpy(z).requires_grad_(True)
+        likelihood = run.modality.drawn_log_likelihood(leaf, drawn)
+        (each,) = torch.autograd.grad(likelihood.sum(), leaf)
+        squares += np.mean(each.sum(1).numpy() ** 2, axis=0) / method.samples
+    np.testing.assert_allclose(squares, expected, rtol=0.15)
+
+
+def test_the_noise_of_a_picture_is_drawn_so_that_its_likelihood_is_the_loss():
+    """Variance n / 2 around the prediction: E (grad log p)^2 is the curvature 2 / n of the mean square."""
+    modality, logits = FAMILIES["text_to_image"]().modality, torch.randn(2, 1, 3, 8, 8).double()
+    generator, squares = torch.Generator().manual_seed(0), torch.zeros_like(logits)
+    for _ in range(400):
+        drawn = modality.draw(logits, logits, generator)
+        leaf = logits.clone().requires_grad_(True)
+        (each,) = torch.autograd.grad(modality.drawn_log_likelihood(leaf, drawn).sum(), leaf)
+        squares += each**2 / 400
+    assert float(squares.mean()) == pytest.approx(2 / logits[0].numel(), rel=0.02)
+
+
+# Dampening ------------------------------------------------------------------------------------
+
+
+def dampened(mine: np.ndarray, others: np.ndarray, alpha: float, dampening: float) -> np.ndarray:
+    whole, result = (mine * len(FORGET) + others * len(RETAIN)) / 6, START.copy()
+    for at in np.ndindex(START.shape):
+        if mine[at] > alpha * whole[at]:
+            result[at] *= min(dampening * whole[at] / mine[at], 1.0)
+    return result
+
+
+@pytest.mark.parametrize("batch_size", [2, 64])
+@pytest.mark.parametrize(("alpha", "dampening"), [(1.5, 1.0), (1.5, 0.3), (0.5, 2.0)])
+def test_ssd_dampens_by_mean_squares_per_example(alpha, dampening, batch_size):
+    expected = dampened(importance(FORGET), importance(RETAIN), alpha, dampening)
+    assert 0 < (expected != START).sum() < START.size
+    found = unlearn(SSD(alpha=alpha, dampening=dampening), FORGET, RETAIN, batch_size=batch_size)
+    agree(found, expected)
+    assert (np.abs(found) <= np.abs(START)).all()  # no weight grows
+    batch = dampened(ce_gradient(START, FORGET) ** 2, ce_gradient(START, RETAIN) ** 2, alpha, dampening)
+    assert not np.allclose(found, batch)  # squares of batches' means choose otherwise
+
+
+def test_ssd_says_so_where_no_weight_can_be_chosen(capsys):
+    method = SSD(alpha=6.0)
+    run = tiny_run(method, FORGET, RETAIN)
+    run.reporter.quiet = False
+    assert np.array_equal(finish(method, run), START)
+    assert "chooses no weight: I_f <= 6 I_D" in capsys.readouterr().err
+
+
+def test_lfssd_reads_no_labels_but_the_length_of_the_scores():
+    def norm(rows: list[int]) -> np.ndarray:
+        return np.mean([np.abs(2 * np.outer(START @ x, x)) for x in features(rows)], axis=0)
+
+    expected = dampened(norm(FORGET), norm(RETAIN), 1.2, 0.8)
+    assert 0 < (expected != START).sum() < START.size
+    agree(unlearn(LFSSD(alpha=1.2, dampening=0.8), FORGET, RETAIN), expected)
+
+
+def test_a_pictures_scores_are_the_predicted_noise_and_a_texts_those_of_its_labels():
+    run = family_run(LFSSD(), "text_to_image")
+    batch = run.prepare(next(iter(run.stream("retain").batches(None))))
+    logits = run.logits(batch)
+    predicted = (logits + batch.inputs["noise"]).square().flatten(1).sum(1)
+    torch.testing.assert_close(run.modality.squared_norm(logits, batch), predicted)
+    run = token_run(LFSSD())
+    batch = batch_of(run, TOKEN_RETAIN)
+    z = scores(run, batch)
+    expected = [np.mean([(z[r, t] ** 2).sum() for t, _ in places(batch.targets, r)]) for r in range(len(z))]
+    agree(run.modality.squared_norm(torch.from_numpy(z), batch).numpy(), expected)
+
+
+def test_assds_threshold_is_the_papers_percentile_of_all_ratios():
+    mine, others = importance(FORGET), importance(RETAIN)
+    ratios = (mine / ((mine + 5 * others) / 6))[~np.isnan(mine / (mine + others))]
+    alpha = np.percentile(ratios, 100 - np.log(1 + 100 * 1 / 6))
+    expected = dampened(mine, others, alpha, 0.5)
+    assert (expected != START).any()
+    agree(unlearn(ASSD(dampening=0.5), FORGET, RETAIN), expected)
+
+
+# Influence ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kept", [1, 2, 100])  # gradients that are in memory at a time
+def test_influence_steps_by_the_dense_inverse_up_the_forget_loss(kept, monkeypatch):
+    monkeypatch.setattr(gradients, "BYTES", kept * START.size * 8)
+    hessian = 0.05 * np.eye(12)
+    for row in RETAIN:
+        each = outer(row, LABELS[row]).flatten()
+        hessian += np.outer(each, each) / len(RETAIN)
+    direction = ce_gradient(START, FORGET) - ce_gradient(START, RETAIN)
+    step = 0.2 * np.linalg.solve(hessian, direction.flatten()).reshape(3, 4)
+    agree(unlearn(Influence(alpha=0.2, damping=0.05), FORGET, RETAIN), START + step)
+    assert (step * ce_gradient(START, FORGET)).sum() > 0
+
+
+def test_influence_takes_its_hessian_from_a_sample_of_d_r():
+    method = Influence(alpha=0.2, damping=0.05, samples=2)
+    run = tiny_run(method, FORGET, RETAIN)
+    rows = run.sample("retain", 2).rows.tolist()
+    assert len(rows) == 2 and set(rows) < set(RETAIN)
+    each = np.stack([outer(row, LABELS[row]).flatten() for row in rows])
+    direction = (ce_gradient(START, FORGET) - ce_gradient(START, RETAIN)).flatten()
+    step = np.linalg.solve(0.05 * np.eye(12) + each.T @ each / 2, direction)
+    agree(finish(method, run), START + 0.2 * step.reshape(3, 4))
+
+
+def test_a_step_that_is_not_finite_is_divergence():
+    run = tiny_run(SSD(), FORGET, RETAIN)
+    with pytest.raises(Diverged, match="weight is not finite"):
+        put(run, "weight", torch.full((3, 4), torch.nan))
+    assert np.array_equal(run.model.weight.detach().numpy(), START)
