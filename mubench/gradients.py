@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -44,14 +44,14 @@ def per_example(
     batches: Iterable[Batch],
     score: Score | None = None,
     judged: Judged | None = None,
-    precision: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Iterator[dict[str, Tensor]]:
     """Gradients {weight: (b, *shape)} of the trainable weights for b examples at a time, in order.
 
     `batches` are prepared; `score` is the task's loss if none is given, and sees what `judged` makes of a
-    part in the place of its targets (the network is shown the true ones); forwards run under `precision`.
-    The model must be in evaluation mode. One backward for each example costs what it costs in a batch; a
-    network whose code looks at values (torch.func cannot map it) is walked one example at a time.
+    part in the place of its targets (the network is shown the true ones). The model must be in evaluation
+    mode, and works in its weights' own precision: importance and curvature are small numbers, and torch
+    maps no batch normalisation of bfloat16 values by float32 weights. A network whose code looks at values
+    (torch.func cannot map it) is walked one example at a time.
     """
     weights = {name: w.detach() for name, w in model.named_parameters() if w.requires_grad}
     bytes_each = sum(w.numel() * w.element_size() for w in weights.values())
@@ -70,19 +70,18 @@ def per_example(
     every = vmap(grad(one), in_dims=(None, 0, 0, 0, 0))
     for whole in batches:
         for batch in _parts(modality.trimmed(whole), most):
-            with precision():  # not around what is done with the gradients
-                seen = batch.targets if judged is None else judged(batch)
-                given = batch.inputs, batch.targets, batch.index, seen
-                if mapped:
-                    try:
-                        with _without_shortcuts():
-                            found = every(weights, *given)
-                    except (RuntimeError, NotImplementedError) as error:
-                        if "vmap" not in str(error):
-                            raise
-                        mapped = False
-                if not mapped:
-                    found = _one_by_one(grad(one), weights, given)
+            seen = batch.targets if judged is None else judged(batch)
+            given = batch.inputs, batch.targets, batch.index, seen
+            if mapped:
+                try:
+                    with _without_shortcuts():
+                        found = every(weights, *given)
+                except (RuntimeError, NotImplementedError) as error:
+                    if "vmap" not in str(error):
+                        raise
+                    mapped = False
+            if not mapped:
+                found = _one_by_one(grad(one), weights, given)
             yield found
 
 

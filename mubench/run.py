@@ -278,7 +278,7 @@ class Run:
         stream = self.stream(source) if isinstance(source, str) else source
         prepared = (self.prepare(batch) for batch in stream.batches(None))
         started = time.perf_counter()
-        for part in per_example(self.model, self.modality, prepared, score, judged, self.engine.autocast):
+        for part in per_example(self.model, self.modality, prepared, score, judged):
             self.effort.add(Effort(0, size(part), time.perf_counter() - started, flops=None))
             yield part
             started = time.perf_counter()

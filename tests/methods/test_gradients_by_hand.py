@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import transformers
 from families import FAMILIES, family_run
 from tiny import LABELS, START, ce_gradient, features, finish, softmax, tiny_run, unlearn
 from tiny_tokens import RETAIN as TOKEN_RETAIN
 from tiny_tokens import batch_of, log_softmax, places, scores, token_run
+from torch import Tensor
 
 from mubench import gradients
+from mubench.data import Batch
+from mubench.engine import Engine
 from mubench.errors import Diverged
 from mubench.methods.assd import ASSD
 from mubench.methods.fisher import Fisher
@@ -18,6 +22,12 @@ from mubench.methods.influence import Influence
 from mubench.methods.lfssd import LFSSD
 from mubench.methods.one_shot import put
 from mubench.methods.ssd import SSD
+from mubench.modalities.audio import Audio
+from mubench.modalities.base import Modality
+from mubench.modalities.text import Text
+from mubench.modalities.video import Video
+from mubench.models import seeded
+from mubench.schema import Trainer
 
 FORGET, RETAIN = [0], [1, 2, 3, 4, 5]
 
@@ -206,3 +216,68 @@ def test_a_step_that_is_not_finite_is_divergence():
     with pytest.raises(Diverged, match="weight is not finite"):
         put(run, "weight", torch.full((3, 4), torch.nan))
     assert np.array_equal(run.model.weight.detach().numpy(), START)
+
+
+# Every family's network is mapped over examples ------------------------------------------------
+
+
+def prepared(name: str) -> tuple[torch.nn.Module, Modality, Batch]:
+    """A family's network in float64, and five of its examples as it takes them."""
+    run, modality = family_run(SSD(), name), FAMILIES[name]().modality
+    batch = modality.trimmed(run.prepare(run.columns["train"].take(torch.arange(5), torch.device("cpu"))))
+    return run.model.double().eval(), modality, double(batch)
+
+
+def double(batch: Batch) -> Batch:
+    inputs = {k: v.double() if v.is_floating_point() else v for k, v in batch.inputs.items()}
+    return Batch(inputs, batch.targets, batch.index)
+
+
+def other(name: str) -> tuple[torch.nn.Module, Modality, Batch]:
+    """The same of a kind of input that the families leave out; transformers' own networks."""
+    draw = torch.Generator().manual_seed(0)
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    mask = torch.tensor([[1] * 4, [1] * 3 + [0], [1] * 2 + [0] * 2, [1] * 4, [1] + [0] * 3])
+    waves = {
+        "conv_dim": [8], "conv_kernel": [4], "conv_stride": [4], "num_feat_extract_layers": 1,
+        "num_conv_pos_embeddings": 2, "num_conv_pos_embedding_groups": 1, "mask_time_prob": 0.0,
+    }  # fmt: skip
+    videos = {"image_size": 8, "patch_size": 4, "num_frames": 2, "tubelet_size": 2, "hidden_size": 8}
+    kinds: dict[str, tuple[str, dict[str, object], Modality, dict[str, Tensor]]] = {
+        "text": ("Bert", {**sizes, "vocab_size": 9}, Text("text"),
+                 {"input_ids": torch.randint(1, 9, (5, 4), generator=draw), "attention_mask": mask}),
+        "audio": ("Wav2Vec2", {**sizes, **waves}, Audio("audio"),
+                  {"input_values": torch.randn(5, 40, generator=draw)}),
+        "video": ("VideoMAE", {**sizes, **videos}, Video("video"),
+                  {"pixel_values": torch.randn(5, 2, 3, 8, 8, generator=draw)}),
+    }  # fmt: skip
+    family, settings, modality, inputs = kinds[name]
+    kind = "Video" if name == "video" else "Sequence"
+    config = getattr(transformers, f"{family}Config")(**settings, num_labels=3)
+    with seeded(0):
+        model = getattr(transformers, f"{family}For{kind}Classification")(config)
+    return model.double().eval(), modality, double(Batch(inputs, torch.arange(5) % 3, torch.arange(5)))
+
+
+@pytest.mark.parametrize("name", ["image", "text", "audio", "video", "image_text", "text_generation",
+                                  "text_to_image"])  # fmt: skip
+def test_gradients_of_every_family_are_mapped_and_those_of_each_example_alone(name, monkeypatch):
+    model, modality, batch = prepared(name) if name in FAMILIES else other(name)
+    monkeypatch.setattr(gradients, "_one_by_one", lambda *_: pytest.fail("walked, not mapped"))
+    (part,) = gradients.per_example(model, modality, [batch])
+    free = {n: w for n, w in model.named_parameters() if w.requires_grad}
+    for row in range(5):
+        inputs = {k: v[[row]] for k, v in batch.inputs.items()}
+        single = Batch(inputs, batch.targets[[row]], batch.index[[row]])
+        loss = modality.losses(modality.scores(model, single), single.targets).sum()
+        each = torch.autograd.grad(loss, list(free.values()), materialize_grads=True)
+        for weight, expected in zip(free, each, strict=True):
+            torch.testing.assert_close(part[weight][row], expected, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_gradients_keep_the_weights_precision_where_training_is_in_bfloat16(name):
+    plain, half = family_run(SSD(), name), family_run(SSD(), name)
+    half.engine = Engine(Trainer(device="cpu", precision="bf16"))
+    for expected, found in zip(plain.per_example("forget"), half.per_example("forget"), strict=True):
+        assert all(torch.equal(found[weight], expected[weight]) for weight in expected)
