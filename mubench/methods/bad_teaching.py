@@ -26,6 +26,9 @@ class BadTeaching(Method):
     formula: ClassVar[str] = (
         "min mean KL(p_bad || p_w) on D_f + mean KL(p_w0 || p_w) on D_r, p_bad freshly initialised"
     )
+    memory: ClassVar[str] = (
+        "two copies of the weights, up to 256 MiB of each one's scores, and activations of twice a batch"
+    )
 
     def __post_init__(self) -> None:
         within("method.temperature", self.temperature, 0, 1e3, "(]")

@@ -24,6 +24,7 @@ class GradDiff(Method):
     source: ClassVar[tuple[str, ...]] = ("liu2022", "maini2024")
     lowers: ClassVar[bool] = True
     formula: ClassVar[str] = "min alpha mean CE(D_r) - gamma mean CE(D_f)"
+    memory: ClassVar[str] = "activations of twice a batch: D_r's rows go beside D_f's"
 
     def loss(self, run: Run, batch: Paired) -> Tensor:  # type: ignore[override]
         """Both terms from one forward."""

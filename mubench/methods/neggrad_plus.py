@@ -24,6 +24,7 @@ class NegGradPlus(Method):
     source: ClassVar[tuple[str, ...]] = ("kurmanji2023",)
     lowers: ClassVar[bool] = True
     formula: ClassVar[str] = "min alpha mean CE(D_r) - (1 - alpha) mean CE(D_f)"
+    memory: ClassVar[str] = "activations of twice a batch: D_r's rows go beside D_f's"
 
     def __post_init__(self) -> None:
         within("method.alpha", self.alpha, 0, 1)

@@ -29,6 +29,7 @@ class RandomLabel(Method):
     lowers: ClassVar[bool] = True
     choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {"redraw": ("once", "epoch")}
     formula: ClassVar[str] = "min mean CE(D_r and D_f with y~), y~ uniform over the K - 1 wrong labels"
+    memory: ClassVar[str] = "a wrong target for each row of D_f"
 
     def __post_init__(self) -> None:
         one_of("method.redraw", self.redraw, self.choices["redraw"])

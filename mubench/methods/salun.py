@@ -26,6 +26,10 @@ class SalUn(RandomLabel):
         "min mean CE(D_r and D_f with y~), moving only the ratio of w "
         "with the largest |grad mean CE(D_f)| at w0"
     )
+    memory: ClassVar[str] = (
+        "a copy of the weights and a byte for each (three copies for a moment before the first step), "
+        "and a wrong target for each row of D_f"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -35,6 +35,9 @@ class Scrub(Method):
         "max passes: min -mean T^2 KL(p_w0 || p_w) on D_f; "
         "min passes: min alpha mean T^2 KL(p_w0 || p_w) + gamma mean CE on D_r"
     )
+    memory: ClassVar[str] = (
+        "a copy of the weights and up to 256 MiB of its scores; with rewind a copy an epoch on the host"
+    )
 
     def __post_init__(self) -> None:
         within("method.temperature", self.temperature, 0, 1e3, "(]")
