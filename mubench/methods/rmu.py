@@ -28,7 +28,7 @@ class Rmu(Method):
     """
 
     depth: float = 0.5  # share of the blocks before the one that is steered (7 of 32 in the paper)
-    steering: float = 1.0  # c, in the mean length of the original's hidden states on D_f: more confuses more
+    steering: float = 3.0  # c, in the mean length of the original's hidden states on D_f: more confuses more
     alpha: float = 10.0  # weight of retaining
 
     stream: ClassVar[StreamName] = "paired"
