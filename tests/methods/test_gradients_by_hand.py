@@ -184,6 +184,16 @@ def test_assds_threshold_is_the_papers_percentile_of_all_ratios():
     agree(unlearn(ASSD(dampening=0.5), FORGET, RETAIN), expected)
 
 
+def test_assds_threshold_follows_the_size_of_d_f_between_ranks():
+    draw = torch.Generator().manual_seed(0)
+    ratios = {"a": torch.rand(40, 25, generator=draw).double(), "b": torch.rand(333, generator=draw).double()}
+    ratios["b"][7] = torch.nan
+    known = np.concatenate([ratios["a"].flatten().numpy(), np.delete(ratios["b"].numpy(), 7)])
+    for share in (0.02, 0.1):
+        expected = np.percentile(known, 100 - np.log(1 + 100 * share))
+        assert ASSD().threshold(tiny_run(ASSD(), FORGET, RETAIN), ratios, share) == pytest.approx(expected)
+
+
 # Influence ------------------------------------------------------------------------------------
 
 
