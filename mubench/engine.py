@@ -42,6 +42,7 @@ class Engine:
     """Carries out the `trainer` settings."""
 
     settings: Trainer
+    counts: bool = True  # operations, which is half of the work where a training takes a few steps only
 
     def __post_init__(self) -> None:
         if self.settings.device == "cuda" and not torch.cuda.is_available():

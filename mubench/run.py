@@ -25,7 +25,7 @@ from mubench.models import ModelSpec, teacher_seed
 from mubench.progress import Reporter
 from mubench.remembered import Tables
 from mubench.schema import Recipe
-from mubench.training import Batches, Effort, Fit, Hooks, Loss, Pass, train_mode
+from mubench.training import Batches, Effort, Fit, Hooks, Loss, Pass, keep_from_crashing, train_mode
 
 StreamName = Literal["forget", "retain", "paired", "mixed"]
 
@@ -116,6 +116,8 @@ class Run:
     def only(self, names: Collection[str]) -> Iterator[None]:
         """Inside, of the weights that may move only these do; around the others normalisation rests."""
         still = [w for name, w in self.weights.items() if name not in names]
+        if still:
+            keep_from_crashing(self.model)
         for weight in still:
             weight.requires_grad_(False)
         try:

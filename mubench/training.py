@@ -85,10 +85,23 @@ def _flop_counter() -> Any:
 def train_mode(model: nn.Module) -> None:
     """Training mode, but normalisations whose weights are held stand still with their statistics."""
     model.train()
-    held = not all(weight.requires_grad for weight in model.parameters())
-    for module in model.modules() if held else ():
+    if all(weight.requires_grad for weight in model.parameters()):
+        return
+    keep_from_crashing(model)
+    for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._NormBase):
             module.train(any(weight.requires_grad for weight in module.parameters()))
+
+
+def keep_from_crashing(model: nn.Module) -> None:
+    """Plain memory for a network with group normalisation, part of whose weights are held, on the CPU.
+
+    In channels_last memory torch (2.13) crashes there where the normalisation's weights move and nothing
+    before it does: nn.GroupNorm(2, 16)(channels_last input without gradient).sum().backward().
+    """
+    on_cpu = all(weight.device.type == "cpu" for weight in model.parameters())
+    if on_cpu and any(isinstance(module, nn.GroupNorm) for module in model.modules()):
+        model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
 def nothing() -> None:
@@ -242,12 +255,16 @@ class Fit:
     @contextmanager
     def _counting(self, loss: Loss, examples: int) -> Iterator[None]:
         """Count the operations of each loss's first batch; a compiled model hides them."""
-        if loss in self._counts.of or self.engine.settings.compile:
+        if loss in self._counts.of or not self._countable:
             yield
             return
         with _flop_counter() as counter:
             yield
         self._counts.of[loss] = counter.get_total_flops() / examples
+
+    @property
+    def _countable(self) -> bool:
+        return self.engine.counts and not self.engine.settings.compile
 
     def _all_flops(self) -> float | None:
         """Operations of the whole training: those of one batch of each loss, times its examples."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mubench.commands import arguments
 from mubench.errors import NotApplicable, UsageError
@@ -66,21 +66,19 @@ def _verify(suite: Suite, name: str, named: bool, full: bool) -> bool:
     from mubench.checking import component
     from mubench.verify.suite import files_of
 
-    results: dict[str, dict[str, Any]] = {}
-    report = None
+    passed = True
     try:
         for report in suite.reports(name):
             _print(report, full)
-            results[report.config.key["task"]] = report.as_json()
+            passed = passed and report.passed
+            settings, task = report.config.resolved["method"], report.config.key["task"]
+            files = files_of(component(settings, "method"))
+            verified.store(report.config.out, settings, files, {task: report.as_json()})
     except NotApplicable as reason:
         if named:
             raise
         print(f"{name}: n/a, {reason}")
-        return True
-    assert report is not None
-    method = component(report.config.settings.method, "method")
-    verified.store(report.config.out, report.config.resolved["method"], files_of(method), results)
-    return all(result["passed"] for result in results.values())
+    return passed
 
 
 def _print(report: Report, full: bool) -> None:

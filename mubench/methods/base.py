@@ -42,7 +42,9 @@ class Method:
     choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {}  # values of settings that are no numbers
     companions: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # other settings that make a setting act
     trial: ClassVar[Mapping[str, Any]] = {}  # settings under which a few dozen rows show what it does
-    estimates: ClassVar[bool] = False  # before the first step it draws, batch by batch
+    estimates: ClassVar[bool] = (
+        False  # what it computes at once hangs on its batches: it draws or steps by them
+    )
 
     @property
     def reads(self) -> frozenset[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ class JiT(Method):
     families: ClassVar[frozenset[str]] = frozenset({"any"})
     source: ClassVar[tuple[str, ...]] = ("foster2024jit",)
     formula: ClassVar[str] = "min mean |f(x) - f(x + e)| / |e| on D_f, e ~ N(0, sigma^2)"
+    trial: ClassVar[Mapping[str, Any]] = {"samples": 2}
     memory: ClassVar[str] = "activations of every sample's forward"
     softmax: ClassVar[bool] = False
     additive: ClassVar[bool] = False  # each batch has noise of its own

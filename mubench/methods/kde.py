@@ -41,6 +41,10 @@ class KDE(Method):
         within("method.temperature", self.temperature, 0, 1e3, "(]")
         within("method.warmup", self.warmup, 0, 1e6)
 
+    def acts(self, setting: str, gives: frozenset[str], classes: int) -> bool:
+        """There is nothing to heat in predicted noise."""
+        return setting != "temperature" or bool(gives & {"classes", "tokens"})
+
     def prepare(self, run: Run) -> None:
         """The teacher is the original, frozen."""
         self._teacher = run.original

@@ -57,6 +57,8 @@ class LCodec(Method):
     )
     moves: ClassVar[Literal["all", "some", "none"]] = "some"
     choices: ClassVar[dict[str, tuple[Any, ...]]] = {"samples": (4, 512)}
+    trial: ClassVar[dict[str, Any]] = {"perturbations": 10}
+    estimates: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         within("method.perturbations", self.perturbations, 3, 1e6)
@@ -77,7 +79,8 @@ class LCodec(Method):
             for batch in stream.batches(None):
                 prepared = run.prepare(batch)
                 block = self.block(run, layers, prepared, generator)
-                for name, values in self.step(run, block, prepared, sample):
+                # The loss may depend on no unit: then there is nothing to move.
+                for name, values in self.step(run, block, prepared, sample) if block else ():
                     put(run, name, values)
                 stage.advance(1, len(batch))
 

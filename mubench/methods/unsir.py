@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -34,6 +35,7 @@ class Unsir(Method):
     deletions: ClassVar[frozenset[str]] = frozenset({"class"})
     source: ClassVar[tuple[str, ...]] = ("tarun2023",)
     formula: ClassVar[str] = "N_c = argmax CE(N, c) - b |N|^2; min mean CE on (N_c, c) and D_r; min CE on D_r"
+    trial: ClassVar[Mapping[str, Any]] = {"steps": 6}
     memory: ClassVar[str] = "`noises` inputs for each forgotten class"
 
     def __post_init__(self) -> None:

@@ -17,8 +17,8 @@ CHECKS: dict[str, Callable[[Subject], Finding]] = {
     "fresh teachers": weights.fresh_teachers,
     "mask": weights.mask,
     "adapter": weights.adapter,
-    "forget set": conduct.effect("forget", lambda subject: subject.elsewhere.end),
-    "retain set": conduct.effect("retain", lambda subject: subject.other_retain.end),
+    "forget set": conduct.effect("forget"),
+    "retain set": conduct.effect("retain"),
     "sets": conduct.sets,
     "every row": rows.every_row,
     "left as found": conduct.left_as_found,
@@ -55,4 +55,4 @@ def findings(subject: Subject) -> Iterator[Finding]:
 
 def _told(error: Exception) -> str:
     known = isinstance(error, UsageError | RunFailed)
-    return str(error) if known else f"it ends in {type(error).__name__}: {error}"
+    return str(error) if known else f"it fails with {type(error).__name__}: {error}"

@@ -12,7 +12,7 @@ import torch
 
 from mubench.errors import Diverged
 from mubench.verify.finding import Finding, bad, good, idle, listed
-from mubench.verify.subject import OTHER_SEED, State, Subject, class_content, same
+from mubench.verify.subject import OTHER_SEED, Subject, class_content, same
 from mubench.verify.watched import Watched, rows_of
 
 
@@ -59,7 +59,7 @@ def seed(subject: Subject) -> Finding:
 def sets(subject: Subject) -> Finding:
     """Only rows of the sets that it declares are taken; what the others hold has no effect."""
     run = subject.base.run
-    declared = rows_of([rows for name, rows in run.rows.items() if name != "validation"])
+    declared = rows_of([rows for name, rows in subject.base.rows.items() if name != "validation"])
     strange = sorted(rows_of(_taken(run, "train")) - declared)
     if strange:
         return bad(f"it takes training rows of no set that it declares, such as row {listed(strange, 1)}")
@@ -103,26 +103,25 @@ def left_as_found(subject: Subject) -> Finding:
         problem.train.take(problem.retain[:4], run.engine.device), run.spec.input, None
     )
     with torch.no_grad():
-        scores = problem.modality.logits(problem.start().eval(), batch)
+        scores = problem.modality.logits(problem.original, batch)
         expected, found = (m.losses(scores, batch.targets) for m in (problem.modality, run.modality))
     if not torch.equal(expected, found) or bool((expected < 0).any()):
         return bad("afterwards the task's loss, by which models are evaluated, is another")
     return good("the sets, the data and the task's loss are as they were")
 
 
-def effect(part: str, other: Callable[[Subject], State]) -> Callable[[Subject], Finding]:
-    """Other rows in a set change the result."""
+def effect(part: str) -> Callable[[Subject], Finding]:
+    """The check that other examples in a set change the result."""
 
     def check(subject: Subject) -> Finding:
         if part not in subject.facts.reads:
             return idle(f"it does not read the {part} set")
         if subject.facts.starts_from != "original":
             return idle("it starts from the retrained model")
-        if same(subject.base.end, other(subject)):
-            return bad(f"another {part} set gives the same weights: that side has no effect")
-        return good(f"another {part} set gives other weights")
+        if same(subject.base.end, subject.other(part).end):
+            return bad(f"other examples in the {part} set give the same weights: that side has no effect")
+        return good(f"other examples in the {part} set give other weights")
 
-    check.__doc__ = f"Another {part} set changes the result."
     return check
 
 

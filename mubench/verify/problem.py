@@ -56,8 +56,8 @@ class Problem:
         return bool(method.families & {"any", self.modality.name, *self.modality.gives})
 
     @cached_property
-    def original(self) -> dict[str, Tensor]:
-        """Weights and buffers of the original: trained briefly on all training rows."""
+    def original(self) -> nn.Module:
+        """The original: trained briefly on both sets."""
         model = self.engine().place(self.spec.fresh(0))
         rows = torch.cat([self.forget, self.retain])
         stream = Stream(self.train, rows, 8, self.engine().device)
@@ -71,12 +71,20 @@ class Problem:
         recipe = self._recipe({"epochs": self.trained})
         passes = [Pass(stream, loss)] * self.trained
         Fit(model, passes, recipe, self.engine(), 0, QUIET, "original", prepare).run()
-        return copy.deepcopy(model.state_dict())
+        return model
+
+    @property
+    def spare(self) -> Tensor:
+        """Rows of train in neither set."""
+        held = torch.cat([self.forget, self.retain])
+        rows = torch.arange(len(self.train))
+        return rows[~torch.isin(rows, held)][:OTHERS]
 
     def engine(self, checkpoint_minutes: float = 10) -> Engine:
         """One thread of the CPU: the same bits everywhere, and fastest for so little."""
         return Engine(
-            Trainer(device="cpu", precision="fp32", threads=1, checkpoint_minutes=checkpoint_minutes)
+            Trainer(device="cpu", precision="fp32", threads=1, checkpoint_minutes=checkpoint_minutes),
+            counts=False,
         )
 
     def _recipe(self, changes: Mapping[str, Any]) -> Recipe:
@@ -108,17 +116,11 @@ class Problem:
         if "validation" in rows:
             columns["validation"] = Seen.of(self.held_out)
         run = Watched(
-            attach(self.start()), self.spec, Heard.of(self.modality), columns, rows, self._recipe(recipe),
-            engine, seed, QUIET, checkpoints=checkpoints, attach=attach,
+            attach(copy.deepcopy(self.original)), self.spec, Heard.of(self.modality), columns, rows,
+            self._recipe(recipe), engine, seed, QUIET, checkpoints=checkpoints, attach=attach,
         )  # fmt: skip
         run.hooks = method.hooks(run)
         return run
-
-    def start(self) -> nn.Module:
-        """The original."""
-        model = self.engine().place(self.spec.fresh(0))
-        model.load_state_dict(self.original)
-        return model
 
     @property
     def _classes(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,6 +29,7 @@ class Outcome:
 
     method: Method
     run: Watched
+    rows: dict[str, Tensor]  # of the sets that it was given
     start: State  # weights and buffers of the model before `prepare`
     free: frozenset[str]  # names of the weights that might move
     left: State  # tensors that `prepare` left in the method, by path
@@ -46,8 +47,11 @@ class Outcome:
 class Subject:
     """A method, as its settings say, on a problem."""
 
-    def __init__(self, node: Mapping[str, Any], problem: Problem) -> None:
-        self.node, self.problem = _tried(node), problem
+    def __init__(self, node: Mapping[str, Any], problem: Problem, typed: Collection[str] = ()) -> None:
+        """`typed` are the settings that are wanted as they stand, whatever the class would rather try."""
+        trial = component(node, "method").trial
+        self.node = {**node, **{name: value for name, value in trial.items() if name not in typed}}
+        self.problem = problem
         self.on_class = class_content(type(self.facts))  # before anything ran
         self.labels: list[tuple[Tensor, Tensor, Watched]] = []  # of every run: rows, targets
 
@@ -85,12 +89,14 @@ class Subject:
         if "forget" in self.facts.reads:
             count = len(problem.forget) if len(problem.forget) < 4 else 3
             return self.unlearn(forget=problem.forget[-count:])
-        return self.other_retain
+        return self.unlearn(retain=problem.retain[:-4])
 
-    @cached_property
-    def other_retain(self) -> Outcome:
-        """With less of D_r."""
-        return self.unlearn(retain=self.problem.retain[:-4])
+    def other(self, part: str) -> Outcome:
+        """With other examples in the place of some of D_f or D_r, everything else being equal."""
+        mine: Tensor = getattr(self.problem, part)
+        spare = self.problem.spare[: len(mine) - 1]
+        changed: dict[str, Any] = {part: torch.cat([mine[len(spare) :], spare])}
+        return self.unlearn(**changed)
 
     @cached_property
     def again(self) -> Outcome:
@@ -114,14 +120,6 @@ def class_content(kind: type) -> dict[str, int]:
     return {name: len(item) if isinstance(item, sized) else 0 for name, item in vars(kind).items()}
 
 
-def _tried(node: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings, with the class's own for so few rows where they stand at their defaults."""
-    method: Method = component(node, "method")
-    fields = type(method).__dataclass_fields__
-    trial = {name: v for name, v in method.trial.items() if node.get(name) == fields[name].default}
-    return {**node, **trial}
-
-
 class _Everything(Method):
     """A method that may read all sets: for runs of our own."""
 
@@ -131,10 +129,11 @@ class _Everything(Method):
 def prepared(method: Method, run: Watched) -> Outcome:
     """After `prepare`, before the first step."""
     start, free = copied(run.model), frozenset(run.weights)
+    rows = {name: part.clone() for name, part in run.rows.items()}
     method.prepare(run)
     left = {path: t.clone() for path, t in tensors_in(method)}
     teachers = [(path, m, copied(m)) for path, m in networks_in(method) if m is not run.model]
-    return Outcome(method, run, start, free, left, run.effort.steps, teachers)
+    return Outcome(method, run, rows, start, free, left, run.effort.steps, teachers)
 
 
 def copied(model: nn.Module) -> State:

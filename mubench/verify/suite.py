@@ -81,7 +81,8 @@ class Suite:
         place = (config.key["task"], config.key["model"], whole)
         if place not in self._problems:
             self._problems[place] = problem.of_config(config, whole)
-        subject = Subject(config.resolved["method"], self._problems[place])
+        typed = [word.split("=")[0].removeprefix("method.") for word in self.typed]
+        subject = Subject(config.resolved["method"], self._problems[place], typed)
         with subject.problem.engine().running():
             found = tuple(checks.findings(subject))
         return Report(config, found, time.perf_counter() - started)

@@ -110,7 +110,7 @@ def text_to_image() -> Family:
     unet = {
         "sample_size": 8, "block_out_channels": [8], "layers_per_block": 1, "norm_num_groups": 2,
         "down_block_types": ["DownBlock2D"], "mid_block_type": None, "up_block_types": ["UpBlock2D"],
-        "cross_attention_dim": 8,
+        "cross_attention_dim": 8, "addition_embed_type": "text", "addition_embed_type_num_heads": 1,
     }  # fmt: skip
     text = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
     spec = ModelSpec(

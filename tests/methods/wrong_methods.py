@@ -93,10 +93,13 @@ class RawScores(BadTeaching):
     distils: ClassVar[bool] = True
 
     def loss(self, run, batch):
-        student = run.logits(batch.joined())
-        forget, retain = batch.split(student)
-        bad = F.kl_div(forget, run.logits(batch.forget, self._incompetent), reduction="none").sum(-1)
-        good = F.kl_div(retain, run.logits(batch.retain, self._competent), reduction="none").sum(-1)
+        def kl(part, scores, teacher):
+            taught = run.logits(part, teacher)
+            return (taught * (taught - scores)).sum(-1)
+
+        forget, retain = batch.split(run.logits(batch.joined()))
+        bad = kl(batch.forget, forget, self._incompetent)
+        good = kl(batch.retain, retain, self._competent)
         return run.reduce(bad, "forget") + run.reduce(good, "retain")
 
 
