@@ -40,7 +40,8 @@ def check(composed: DictConfig, overrides: Sequence[str], dirs: Sequence[Path] =
         _value(merged[part], f"{part}.")
     settings, plain = _value(merged, ""), OmegaConf.to_container(merged)
     assert isinstance(settings, Settings) and isinstance(plain, dict)
-    typed: dict[str, Any] = {str(name): value for name, value in plain.items()}
+    # What a search would try is no part of this run.
+    typed: dict[str, Any] = {str(name): value for name, value in plain.items() if name != "search"}
     return RunConfig(settings, typed, tuple(overrides), _identities(typed))
 
 

@@ -117,8 +117,10 @@ class Planner:
     def _spelt(self, override: Override) -> str:
         """An override with its choices checked against the catalog."""
         line = override.input_line or ""
-        if not self._is_group(override) or override.is_delete():
+        if not self._is_group(override):
             return line
+        if override.is_delete():
+            return self._left_out(override)
         known = catalog.names(override.key_or_group.split("@")[0], self.dirs)
         value: Any = override.value()
         if isinstance(value, Glob):
@@ -130,6 +132,13 @@ class Planner:
             if name is not None:
                 catalog.path_of(override.key_or_group.split("@")[0], str(name), self.dirs)
         return line
+
+    def _left_out(self, override: Override) -> str:
+        """The override that takes a group away; UsageError for one that a recipe is named by."""
+        group = override.key_or_group
+        if group in ("method", "modality"):
+            raise UsageError(f"no {group} is chosen (mubench ls {catalog.plural(group)})")
+        return override.input_line or ""
 
     def _refuse_lists(self, parsed: Sequence[Override]) -> None:
         for override in parsed:

@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 
 from mubench import artifacts, catalog, stages
 from mubench.checking import component
+from mubench.errors import NotApplicable
 from mubench.experiment import run
 from mubench.plan import Planner
 from mubench.progress import Reporter
@@ -103,6 +104,10 @@ def test_every_method_moves_a_model_of_every_modality_it_applies_to(twin, name, 
     method = component(node, "method")
     laid = bench(twin, method.deletions)
     stages.check(replace(laid.config, settings=replace(laid.config.settings, method=node)))
+    if "validation" in method.reads and not len(laid.rows("validation")):
+        with pytest.raises(NotApplicable, match="validation"):
+            stages.refuse(laid, method)
+        pytest.skip(f"{twin} has no validation set")
     stages.refuse(laid, method)
     original = artifacts.obtain(laid, "original")
     before = original.model(laid).state_dict()
