@@ -123,13 +123,7 @@ def fit(bench: Workbench, model: nn.Module, rows: torch.Tensor, checkpoint: Path
 
 def predict_all(bench: Workbench, model: nn.Module) -> Splits:
     """Predictions on all training rows, validation and test."""
-    size, negative = bench.config.settings.evaluation.batch_size, bench.data.facts.get("negative")
-    return {
-        name: prediction.predict(
-            model, columns, None, bench.modality, bench.spec.input, bench.engine, size, negative
-        )
-        for name, columns in bench.columns.items()
-    }
+    return {name: bench.predict(model, name) for name in bench.columns}
 
 
 def cost_of(effort: Effort) -> dict[str, float | None]:

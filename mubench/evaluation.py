@@ -81,25 +81,15 @@ def of_artifact(bench: Workbench, artifact: Artifact, metrics: Sequence[Metric])
 def of_model(bench: Workbench, model: nn.Module, metrics: Sequence[Metric]) -> Splits:
     """Predictions of a model on every split, each once."""
     rows = rows_of(bench)
-    found = {name: predict(bench, model, name, rows[name]) for name in rows}
+    found = {name: bench.predict(model, name, rows[name]) for name in rows}
     return generation.complete(bench, found, rows, lambda: model) if generates(metrics) else found
-
-
-def predict(bench: Workbench, model: nn.Module, split: str, rows: np.ndarray) -> Outputs:
-    """Predictions of a model on some rows of a split."""
-    columns = bench.columns["train" if split in ("forget", "retain") else split]
-    size = bench.config.settings.evaluation.batch_size
-    negative = bench.data.facts.get("negative")
-    return prediction.predict(
-        model, columns, rows, bench.modality, bench.spec.input, bench.engine, size, negative
-    )
 
 
 def incompetent(bench: Workbench) -> Splits:
     """Predictions on D_f of the same architecture freshly initialised: the reference of `zrf`."""
     seed = reference_seed(bench.config.settings.seed.eval)
     model = bench.engine.place(bench.spec.fresh(seed))
-    return {"forget": predict(bench, model, "forget", bench.split.forget)}
+    return {"forget": bench.predict(model, "forget", bench.split.forget)}
 
 
 def score(

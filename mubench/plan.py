@@ -90,10 +90,10 @@ class Planner:
 
     def _cell(self, overrides: Sequence[str]) -> RunConfig:
         parsed = parse(overrides)
-        base = self._base(tuple(o.input_line or "" for o in parsed if self._is_group(o)))
+        groups = tuple(o.input_line or "" for o in parsed if self._is_group(o))
         for override in parsed:
             if not self._is_group(override):
-                check_key(override, base)
+                check_key(override, self._base(groups))
         return check(self._compose(overrides), overrides, self.dirs)
 
     def _base(self, groups: tuple[str, ...]) -> DictConfig:

@@ -95,17 +95,19 @@ class Run:
 
     def fresh_model(self) -> nn.Module:
         """The same architecture, every parameter freshly initialised: frozen, in evaluation mode."""
-        model = self.engine.place(self.spec.fresh(teacher_seed(self.seed)))
-        return model.requires_grad_(False).eval()
+        return self._fresh().requires_grad_(False).eval()
 
     def fresh_weights(self) -> dict[str, Tensor]:
         """Weights and buffers of a freshly initialised network by the model's own names, adapter included."""
-        return self.attach(self.engine.place(self.spec.fresh(teacher_seed(self.seed)))).state_dict()
+        return self.attach(self._fresh()).state_dict()
+
+    def _fresh(self) -> nn.Module:
+        return self.engine.place(self.spec.fresh(teacher_seed(self.seed)))
 
     @property
     def classes(self) -> int:
         """Outputs of the model's head, 0 where it gives no classes."""
-        return self.spec.classes if "classes" in self.modality.gives else 0
+        return self.modality.outputs(self.spec.classes)
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -205,7 +207,7 @@ class Run:
         streams = {name: self.stream(name) for name, _ in passes}
         hooks = replace(self.hooks, after_pass=after_pass)
         folder = self.checkpoints
-        self.curriculum.begin(self.spec.classes)
+        self.curriculum.begin(self.classes)
         self._fit = Fit(
             self.model,
             [Pass(streams[name], loss) for name, loss in passes],

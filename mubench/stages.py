@@ -96,7 +96,7 @@ def check(config: RunConfig) -> None:
     component(settings.adapter, "adapter")
     component(settings.deletion, "deletion").check(settings.task)
     method, modality = component(settings.method, "method"), component(settings.modality, "modality")
-    if not method.families & {"any", key["modality"], *modality.gives}:
+    if not method.serves(modality):
         wanted = " or ".join(sorted(method.families))
         raise NotApplicable(
             f"method '{key['method']}' is for {wanted}; task '{key['task']}' is {key['modality']}"

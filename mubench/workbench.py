@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from mubench import encoding, models
+from mubench import encoding, models, prediction
 from mubench.adapters.base import Adapter
 from mubench.checking import component
 from mubench.config import RunConfig
 from mubench.curricula.base import Curriculum
 from mubench.data import Columns, Dataset, ForgetSplit
 from mubench.engine import Engine
+from mubench.metrics.base import Outputs
 from mubench.modalities.base import Modality
 from mubench.models import ModelSpec
 from mubench.progress import Reporter
@@ -38,13 +40,21 @@ class Workbench:
     @property
     def classes(self) -> int:
         """Outputs of the model's head, 0 where it gives no classes."""
-        return self.spec.classes if "classes" in self.modality.gives else 0
+        return self.modality.outputs(self.spec.classes)
 
     def rows(self, name: str) -> Tensor:
         """Rows (n,) of a set: forget and retain in the training columns, else the whole split."""
         if name in ("forget", "retain"):
             return torch.from_numpy(getattr(self.split, name))
         return torch.arange(len(self.columns[name]) if name in self.columns else 0)
+
+    def predict(self, model: nn.Module, split: str, rows: np.ndarray | None = None) -> Outputs:
+        """Predictions of a model on a split, or on some rows; D_f's and D_r's are rows of train."""
+        columns = self.columns["train" if split in ("forget", "retain") else split]
+        size, negative = self.config.settings.evaluation.batch_size, self.data.facts.get("negative")
+        return prediction.predict(
+            model, columns, rows, self.modality, self.spec.input, self.engine, size, negative
+        )
 
 
 def lay_out(config: RunConfig, reporter: Reporter) -> Workbench:

@@ -13,12 +13,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mubench.records import Record, query
+from mubench.report.closing import number
+from mubench.report.table import REFERENCES, value_of
 
 SCORES = ("accuracy", "rougeL", "clip_score")  # the first that a task has stands beside the loss
-ROLES = {"original": "original", "retrained": "retrain"}  # and the methods that are these models
 HEADINGS = ("method", "forget", "test", "retain", "forget loss", "gap", "MIA AUC", "time")
 
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     out = Path(next((word.removeprefix("out=") for word in argv if word.startswith("out=")), "outputs"))
     tasks: dict[str, dict[str, Record]] = {}
     for _, record in query(out):
-        if isinstance(record, Record) and record.key["method"] not in ROLES.values():
+        if isinstance(record, Record) and record.key["method"] not in REFERENCES.values():
             tasks.setdefault(record.key["task"], {})[record.key["method"]] = record
     for task, records in sorted(tasks.items(), key=lambda found: (found[0].startswith("mini/"), found[0])):
         print("\n".join(table(task, records)), end="\n\n")
@@ -39,31 +39,26 @@ def table(task: str, records: Mapping[str, Record]) -> list[str]:
     first = next(record for record in records.values() if record.complete)
     deleted, known = first.forget_set, first.metrics["original"] or {}
     score = next((name for name in SCORES if f"forget_{name}" in known), "loss")
-    rows = [row(role, first.metrics[role], first, score) for role in ROLES]
+    rows = [row(role, first, score, role) for role in REFERENCES]
     for name, record in sorted(records.items()):
-        done = record.complete
-        rows.append(row(name, record.metrics["unlearned"], record, score) if done else _failed(name, record))
+        rows.append(row(name, record, score) if record.complete else _failed(name, record))
     size = f"{deleted['percent']:.3g} % ({deleted['size']} examples) deleted"
     lines = [f"## {task} · {first.key['model']}", "", f"{size}; forget, test and retain are {score}.", ""]
     return [*lines, _line(HEADINGS), "|" + "---|" * len(HEADINGS), *map(_line, rows)]
 
 
-def row(name: str, values: Mapping[str, Any] | None, record: Record, score: str) -> tuple[str, ...]:
+def row(name: str, record: Record, score: str, role: str = "unlearned") -> tuple[str, ...]:
     """One model's cells."""
-    found, goal, cost = values or {}, record.metrics["retrained"] or {}, record.cost
-    loss, wanted = found.get("forget_loss"), goal.get("forget_loss")
-    gap = None if loss is None or wanted is None else abs(loss - wanted)
-    share = None if name in ROLES or not cost.get("speedup") else 1 / (cost["speedup"] or 1)
-    shown = [found.get(f"{split}_{score}") for split in ("forget", "test", "retain")]
-    return (name, *map(_number, [*shown, loss, gap, found.get("mia_auc"), share]))
+    shown = [value_of(record, f"{split}_{score}", role) for split in ("forget", "test", "retain")]
+    loss, goal = (value_of(record, "forget_loss", of) for of in (role, "retrained"))
+    gap = None if loss is None or goal is None else abs(loss - goal)
+    speedup = value_of(record, "speedup", role)
+    rest = [loss, gap, value_of(record, "mia_auc", role), 1 / speedup if speedup else None]
+    return (name, *map(number, [*shown, *rest]))
 
 
 def _failed(name: str, record: Record) -> tuple[str, ...]:
     return (name, record.status, *["-"] * (len(HEADINGS) - 2))
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}" if abs(value) >= 1 else f"{value:.3f}"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -84,7 +84,7 @@ def train(
 def measure(bench: Workbench, network: nn.Module) -> Values:
     """Every metric of a split that needs nothing generated, on D_f, D_r and the test set."""
     rows = evaluation.rows_of(bench)
-    splits = {name: evaluation.predict(bench, network, name, rows[name]) for name in SPLITS}
+    splits = {name: bench.predict(network, name, rows[name]) for name in SPLITS}
     reads = evaluation.gives(bench.modality, bench.config.settings.task) - {"texts", "pictures"}
     metrics = [metric for metric in evaluation.chosen(["all"], reads) if metric.scope == "split"]
     values, _ = evaluation.score({"unlearned": splits}, metrics, False, 0)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
+from mubench.modalities.base import Modality
 from mubench.run import Run, StreamName
 from mubench.training import Hooks
 
@@ -54,6 +55,10 @@ class Method:
     def acts(self, setting: str, gives: frozenset[str], classes: int) -> bool:
         """Whether a setting can matter for what a modality gives, and for so many classes (0: none)."""
         return True
+
+    def serves(self, modality: Modality) -> bool:
+        """Whether it applies to tasks of this modality."""
+        return bool(self.families & {"any", modality.name, *modality.gives})
 
     def prepare(self, run: Run) -> None:
         """Work before the first step (masks, teachers); its time is counted, and listed apart."""

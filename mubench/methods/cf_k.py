@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from torch import Tensor
-
 from mubench import anatomy
-from mubench.data import Batch
-from mubench.methods.base import Method
-from mubench.run import Run, StreamName
+from mubench.methods.finetune import Finetune
+from mubench.run import Run
 from mubench.schema import within
 
 
 @dataclass
-class CFk(Method):
+class CFk(Finetune):
     """min mean CE on D_r over the last k blocks and the head; all else keeps its bits, statistics too.
 
     Blocks are the repeated parts in order, an encoder's before a decoder's. A head that shares its weight
@@ -24,8 +21,6 @@ class CFk(Method):
 
     k: int = 1  # blocks that train, from the last one: more forget more, and cost more
 
-    stream: ClassVar[StreamName] = "retain"
-    needs: ClassVar[frozenset[str]] = frozenset({"retain"})
     source: ClassVar[tuple[str, ...]] = ("goel2022",)
     formula: ClassVar[str] = "min mean CE on D_r from w0, over the last k blocks and the head"
     moves: ClassVar[Literal["all", "some", "none"]] = "some"
@@ -38,10 +33,6 @@ class CFk(Method):
         head = anatomy.head(run.model, run.classes)
         blocks = [name for name, _ in anatomy.blocks(run.model) if name not in head]
         return anatomy.own_weights(run.model, [*blocks[max(0, len(blocks) - self.k) :], *head])
-
-    def loss(self, run: Run, batch: Batch) -> Tensor:  # type: ignore[override]
-        """The task's loss on D_r."""
-        return run.reduce(run.losses(batch), "retain")
 
     def unlearn(self, run: Run) -> None:
         """The recipe's epochs over D_r, the earlier weights held."""

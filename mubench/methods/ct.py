@@ -9,14 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from mubench import anatomy
-from mubench.data import Batch
-from mubench.methods.base import Method
+from mubench.methods.finetune import Finetune
 from mubench.methods.renewal import head_weights, spatial_weights
-from mubench.run import Run, StreamName
+from mubench.run import Run
 
 
 @dataclass
-class CT(Method):
+class CT(Finetune):
     """Height and width of every kernel change places, then min mean CE on D_r.
 
     A kernel that is not square, or has a length alone, is turned round instead: its numbers change places
@@ -24,15 +23,9 @@ class CT(Method):
     stay, since they are the classes.
     """
 
-    stream: ClassVar[StreamName] = "retain"
-    needs: ClassVar[frozenset[str]] = frozenset({"retain"})
     layers: ClassVar[Literal["all", "convolutions"]] = "convolutions"
     source: ClassVar[tuple[str, ...]] = ("cadet2024", "triantafillou2024")
     formula: ClassVar[str] = "K[h, w] = K0[w, h] for every kernel, then min mean CE on D_r"
-
-    def loss(self, run: Run, batch: Batch) -> Tensor:  # type: ignore[override]
-        """The task's loss on D_r."""
-        return run.reduce(run.losses(batch), "retain")
 
     def unlearn(self, run: Run) -> None:
         """Disturb, then repair."""

@@ -10,20 +10,18 @@ from torch import Tensor
 
 from mubench.data import Batch
 from mubench.errors import UsageError
-from mubench.methods.base import Method
-from mubench.run import Run, StreamName
+from mubench.methods.finetune import Finetune
+from mubench.run import Run
 from mubench.schema import within
 
 
 @dataclass
-class L1Sparse(Method):
+class L1Sparse(Finetune):
     """min mean CE on D_r + a_t |w|_1, a_t = a (1 - t / (E - E0)) in epoch t of E, 0 in the last E0."""
 
     a: float = 5e-4  # the penalty of the first epoch
     rest: int = 0  # E0: epochs at the end without a penalty
 
-    stream: ClassVar[StreamName] = "retain"
-    needs: ClassVar[frozenset[str]] = frozenset({"retain"})
     source: ClassVar[tuple[str, ...]] = ("jia2023",)
     formula: ClassVar[str] = "min mean CE(D_r) + a_t |w|_1, a_t = max(0, a (1 - t/(E - E0))) in epoch t of E"
 
@@ -43,4 +41,4 @@ class L1Sparse(Method):
     def loss(self, run: Run, batch: Batch) -> Tensor:  # type: ignore[override]
         """The task's loss and the penalty on all weights that move."""
         size = torch.stack([weight.abs().sum() for weight in run.weights.values()]).sum()
-        return run.reduce(run.losses(batch), "retain") + self.penalty(run) * size
+        return super().loss(run, batch) + self.penalty(run) * size

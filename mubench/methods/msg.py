@@ -8,16 +8,15 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from mubench.data import Batch
-from mubench.methods.base import Method
+from mubench.methods.finetune import Finetune
 from mubench.methods.renewal import renew_where, spatial_weights
 from mubench.methods.salun import saliency_mask
-from mubench.run import Run, StreamName
+from mubench.run import Run
 from mubench.schema import within
 
 
 @dataclass
-class MSG(Method):
+class MSG(Finetune):
     """Fresh values for the `share` of each kernel's weights with the smallest |g|; min mean CE on D_r.
 
     g is the gradient of mean CE on as many random examples of D_r as D_f has, minus mean CE on D_f, at w0.
@@ -28,7 +27,6 @@ class MSG(Method):
     share: float = 0.3  # of each kernel, begun afresh: more forgets more
     slow: float = 0.1  # of their steps that the kernels' other weights take
 
-    stream: ClassVar[StreamName] = "retain"
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
     layers: ClassVar[Literal["all", "convolutions"]] = "convolutions"
     source: ClassVar[tuple[str, ...]] = ("cadet2024", "triantafillou2024")
@@ -51,10 +49,6 @@ class MSG(Method):
             zero = torch.zeros_like(weight)
             gradient = retain.get(name, zero) - forget.get(name, zero)
             self._renewed[name] = ~saliency_mask({name: gradient}, 1 - self.share)[name]
-
-    def loss(self, run: Run, batch: Batch) -> Tensor:  # type: ignore[override]
-        """The task's loss on D_r."""
-        return run.reduce(run.losses(batch), "retain")
 
     def after_backward(self, run: Run) -> None:
         """Where the kernels stand before the step."""

@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
-from mubench.data import Batch
-from mubench.methods.base import Method
+from mubench.methods.finetune import Finetune
 from mubench.methods.renewal import distort, head_weights, renew
-from mubench.run import Run, StreamName
+from mubench.run import Run
 from mubench.schema import within
 
 
 @dataclass
-class RNI(Method):
+class RNI(Finetune):
     """A fresh head; each epoch noise on `noisy` of `share` random layers, only these trained; then all.
 
     Every epoch draws layers anew and has an optimizer of its own. A layer is a part with weights of its own;
@@ -29,8 +27,6 @@ class RNI(Method):
     sigma: float = 0.04  # of the noise, in units of the weights
     last: int = 4  # epochs on all weights at the end
 
-    stream: ClassVar[StreamName] = "retain"
-    needs: ClassVar[frozenset[str]] = frozenset({"retain"})
     source: ClassVar[tuple[str, ...]] = ("cadet2024", "triantafillou2024")
     formula: ClassVar[str] = (
         "head freshly initialised; each epoch w + N(0, sigma^2) on 0.7 of a random set of layers, "
@@ -42,10 +38,6 @@ class RNI(Method):
         within("method.noisy", self.noisy, 0, 1)
         within("method.sigma", self.sigma, 0, 1e3)
         within("method.last", self.last, 0, 1e6)
-
-    def loss(self, run: Run, batch: Batch) -> Tensor:  # type: ignore[override]
-        """The task's loss on D_r."""
-        return run.reduce(run.losses(batch), "retain")
 
     def unlearn(self, run: Run) -> None:
         """The fresh head, epochs under noise, epochs on everything."""

@@ -67,7 +67,7 @@ class Rum(Method):
     def prepare(self, run: Run) -> None:
         """Divide D_f; a method that does not apply to the task is refused before any work."""
         for method in self._methods:
-            if not method.families & {"any", run.modality.name, *run.modality.gives}:
+            if not method.serves(run.modality):
                 raise NotApplicable(
                     f"method '{method.name}' in 'rum' is for {' or '.join(sorted(method.families))}"
                 )

@@ -67,6 +67,10 @@ class Modality(ABC):
 
     # Models -----------------------------------------------------------------------------------
 
+    def outputs(self, classes: int) -> int:
+        """Outputs of a model's head for data of so many classes, 0 where it gives no classes."""
+        return classes if "classes" in self.gives else 0
+
     @abstractmethod
     def expects(self, model: Mapping[str, Any], facts: Mapping[str, Any]) -> Any:
         """What a model's config node and the data's facts make `prepare` do."""

@@ -53,7 +53,7 @@ class Problem:
 
     def serves(self, method: Method) -> bool:
         """Whether the method says that it applies."""
-        return bool(method.families & {"any", self.modality.name, *self.modality.gives})
+        return method.serves(self.modality)
 
     @cached_property
     def original(self) -> nn.Module:

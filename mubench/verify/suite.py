@@ -91,7 +91,7 @@ class Suite:
 def serves(config: RunConfig, method: Method) -> bool:
     """Whether a method says that it applies to a config's modality."""
     modality: Modality = component(config.settings.modality, "modality")
-    return bool(method.families & {"any", modality.name, *modality.gives})
+    return method.serves(modality)
 
 
 def files_of(method: Method) -> set[Path]:

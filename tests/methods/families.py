@@ -47,7 +47,7 @@ class Family:
 
     def serves(self, method: Method) -> bool:
         """Whether the method says that it applies."""
-        return bool(method.families & {"any", self.modality.name, *self.modality.gives})
+        return method.serves(self.modality)
 
 
 def image() -> Family:
