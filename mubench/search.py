@@ -22,6 +22,7 @@ POINTS = 0.1  # of accuracy: the least distance that counts as a whole way
 TOLERATED = 0.03  # accuracy that unlearning may cost
 TOLERATED_LOSS = 1.25  # where there is no accuracy: how often as large the loss may be
 DESTROYED = 10.0  # added to the score of a trial that costs more
+GENTLER = 3  # trials more where each destroyed a model, with a quarter of the rate each time
 
 
 def judged(records: Sequence[Record]) -> float:
@@ -94,6 +95,13 @@ def trials(space: Mapping[str, Sequence[Any]], count: int) -> list[Trial]:
         trial = {name: next(values) for name, values in draws.items()}
         found += [trial] if trial not in found else []
     return found
+
+
+def gentler(trial: Trial) -> list[Trial]:
+    """What is tried where every trial destroyed a model: the best of them at ever lower rates."""
+    if SHARE not in trial:
+        return []
+    return [{**trial, SHARE: float(f"{trial[SHARE] / 4**power:.2g}")} for power in range(1, 1 + GENTLER)]
 
 
 def _endless(values: Sequence[Any], rng: np.random.Generator) -> Iterator[Any]:

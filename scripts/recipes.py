@@ -37,7 +37,19 @@ from mubench.metrics import METRICS
 from mubench.plan import Planner
 from mubench.progress import Reporter
 from mubench.records import Record
-from mubench.search import SCORES, SHARE, Trial, judged, means, roles, score_of, trials, typed
+from mubench.search import (
+    DESTROYED,
+    SCORES,
+    SHARE,
+    Trial,
+    gentler,
+    judged,
+    means,
+    roles,
+    score_of,
+    trials,
+    typed,
+)
 from mubench.stages import check
 
 
@@ -62,12 +74,18 @@ class Search:
         tried = trials(cells[0].settings.search, self.trials)
         if not tried:
             return "nothing to search"
-        scored = [(self.score(method, trial), place) for place, trial in enumerate(tried)]
-        score, place = min(scored)
-        if not math.isfinite(score):
+        scores = [self.score(method, trial) for trial in tried]
+        whole = [{**_as_it_is(cells[0], tried[-1]), **trial} for trial in tried]
+        for trial in gentler(whole[scores.index(min(scores))]) if min(scores) >= DESTROYED else ():
+            tried, whole = [*tried, trial], [*whole, trial]
+            scores.append(self.score(method, trial))
+            if scores[-1] < DESTROYED:
+                break
+        place = scores.index(min(scores))
+        if not math.isfinite(scores[place]):
             return "every trial failed"
-        told = f"{len(tried)} trials: {scored[0][0]:.2f} as it is, {score:.2f} at best"
-        best = {**_as_it_is(cells[0], tried[-1]), **tried[place]}
+        told = f"{len(tried)} trials: {scores[0]:.2f} as it is, {scores[place]:.2f} at best"
+        best = whole[place]
         path = self.into / method / f"{cells[0].key['modality']}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join([*self.header(method, cells[0], best, tried[place], told), _yaml(best)]))

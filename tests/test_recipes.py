@@ -15,7 +15,18 @@ from mubench import catalog
 from mubench.checking import component
 from mubench.plan import Planner
 from mubench.records import Record
-from mubench.search import DESTROYED, FLOOR, SHARE, destroyed, distance, judged, trials, typed
+from mubench.search import (
+    DESTROYED,
+    FLOOR,
+    GENTLER,
+    SHARE,
+    destroyed,
+    distance,
+    gentler,
+    judged,
+    trials,
+    typed,
+)
 
 DIRS = catalog.config_dirs()
 METHODS = catalog.names("method", DIRS)
@@ -32,6 +43,16 @@ def record(original, retrained, unlearned) -> Record:
         for role, values in roles.items()
     }
     return Record({}, "", {}, [], "", metrics=metrics)
+
+
+# What is tried ------------------------------------------------------------------------------------
+
+
+def test_after_trials_that_all_destroyed_a_model_come_gentler_ones():
+    found = gentler({SHARE: 0.02, "method.alpha": 0.5})
+    assert [trial[SHARE] for trial in found] == [0.005, 0.0012, 0.00031] and len(found) == GENTLER
+    assert all(trial["method.alpha"] == 0.5 for trial in found)
+    assert gentler({"method.alpha": 0.5}) == []
 
 
 # Judging ------------------------------------------------------------------------------------------
