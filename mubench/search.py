@@ -101,7 +101,7 @@ def gentler(trial: Trial) -> list[Trial]:
     """What is tried where every trial destroyed a model: the best of them at ever lower rates."""
     if SHARE not in trial:
         return []
-    return [{**trial, SHARE: float(f"{trial[SHARE] / 4**power:.2g}")} for power in range(1, 1 + GENTLER)]
+    return [{**trial, SHARE: float(f"{trial[SHARE] / 4**power:.3g}")} for power in range(1, 1 + GENTLER)]
 
 
 def _endless(values: Sequence[Any], rng: np.random.Generator) -> Iterator[Any]:
