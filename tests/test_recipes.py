@@ -50,7 +50,9 @@ def record(original, retrained, unlearned) -> Record:
 
 def test_after_trials_that_all_destroyed_a_model_come_gentler_ones():
     found = gentler({SHARE: 0.02, "method.alpha": 0.5})
-    assert [trial[SHARE] for trial in found] == [0.005, 0.00125, 0.000312] and len(found) == GENTLER
+    assert [trial[SHARE] for trial in found] == pytest.approx([0.005, 0.00125, 0.0003125], rel=0.01) and len(
+        found
+    ) == GENTLER
     assert all(trial["method.alpha"] == 0.5 for trial in found)
     assert gentler({"method.alpha": 0.5}) == []
 
