@@ -13,7 +13,7 @@ from mubench.errors import UsageError, did_you_mean
 
 GROUPS = (
     "task", "modality", "model", "method", "recipe", "deletion", "adapter", "curriculum", "optimizer",
-    "sweep",
+    "evaluation", "sweep",
 )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ NUMERICS = 4
 # what another run might try.
 _IRRELEVANT = (
     "out", "force", "save_model", "task.source", "trainer.device", "trainer.threads",
-    "trainer.residency", "trainer.checkpoint_minutes",
+    "trainer.residency", "trainer.checkpoint_minutes", "evaluation.name",
 )  # fmt: skip
 # Paths whose contents enter the fingerprint in their place, wherever they lie.
 PLACES = {"weights": "model.checkpoint", "list": "deletion.path", "published": "original"}
@@ -54,7 +54,8 @@ class RunConfig:
     def _relevant(self) -> dict[str, Any]:
         """The config without what cannot change the numbers, and without paths known by their contents."""
         known = [path for name, path in PLACES.items() if name in self.identities]
-        return _without(self.resolved, [*_IRRELEVANT, *known])
+        unused = [] if self.settings.evaluation.attacks else ["evaluation.attacks"]
+        return _without(self.resolved, [*_IRRELEVANT, *known, *unused])
 
     def model_fingerprint(self, role: str) -> str:
         """Hash of what the original, or the model retrained on this forget set, depends on."""

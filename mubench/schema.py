@@ -85,11 +85,13 @@ class Trainer:
 class Evaluation:
     """What is measured, and whether a model retrained on D_r is the reference."""
 
+    name: str = "standard"
     metrics: list[str] = field(default_factory=lambda: ["all"])
     reference: str = "retrain"  # retrain | cached: use one if it is there | none
     batch_size: int = 512
     retain_sample: int | None = None  # score a fixed random sample of D_r; null: all of it
     generate: int = 256  # examples a split for which texts or pictures are made: a fixed sample
+    attacks: dict[str, Any] = field(default_factory=dict)  # on the forgetting, by name: component nodes
 
     def __post_init__(self) -> None:
         one_of("evaluation.reference", self.reference, ("retrain", "cached", "none"))

@@ -28,7 +28,8 @@ def default() -> RunConfig:
     "typed",
     ["out=/elsewhere", "trainer.threads=1", "trainer.device=cpu", "trainer.residency=host", "save_model=true",
      "force=true", "trainer.checkpoint_minutes=1", "method=salun", "deletion.ratio=5", "deletion.ratio=5e0",
-     "method.ratio=0.50", "optimizer.eps=1e-08", "model.build.blocks=1"],
+     "method.ratio=0.50", "optimizer.eps=1e-08", "model.build.blocks=1",
+     "evaluation=standard", "evaluation.name=mine"],
 )  # fmt: skip
 def test_what_cannot_change_numbers_keeps_the_fingerprint(default, typed):
     assert config(typed).fingerprint == default.fingerprint

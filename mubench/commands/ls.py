@@ -2,7 +2,8 @@
 
 What there is, a line each; of methods also the sets they read (F: forget, R: retain, V: validation)
 and what they apply to. KIND is tasks, modalities, models, methods, recipes, metrics, deletions, adapters,
-curricula, optimizers, sweeps or runs. Without a kind: all tasks, models, methods, deletions and sweeps.
+curricula, optimizers, evaluations, sweeps or runs. Without a kind: all tasks, models, methods, deletions
+and sweeps.
 
   GLOB              only names that match, such as 'mini/*'
   --json            a JSON object {name: description} (of each kind, if none is named)
@@ -33,6 +34,7 @@ KINDS = {
     "adapters": "adapter",
     "curricula": "curriculum",
     "optimizers": "optimizer",
+    "evaluations": "evaluation",
     "sweeps": "sweep",
     "runs": "",
 }
