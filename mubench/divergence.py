@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+VALUES = 2**25  # probabilities that are looked at together
+
 
 def precise(values: Tensor) -> Tensor:
     """In single precision at least: half precision is for a model's own arithmetic."""
@@ -28,6 +30,25 @@ def entropy(scores: Tensor) -> Tensor:
     """Entropy (...) of softmax(scores) of scores (..., C), in nats."""
     log_p = F.log_softmax(precise(scores), dim=-1)
     return -(log_p.exp() * log_p).sum(-1)
+
+
+def log_prob_moments(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the log-probability of a token that the scores themselves draw.
+
+    Scores (B, T, C) give (B, T) each, in nats, 0 where `labels` (B, T) is false. Some places at a time:
+    the values of a whole vocabulary are many. From the mean, since E x^2 - (E x)^2 cancels where one
+    token is nearly sure.
+    """
+    mean = torch.zeros(labels.shape, device=scores.device, dtype=precise(scores[:0]).dtype)
+    deviation = torch.zeros_like(mean)
+    for places in labels.nonzero().split(max(1, VALUES // scores.shape[-1])):
+        at = tuple(places.T)
+        log_p = F.log_softmax(precise(scores[at]), dim=-1).clamp_min(torch.finfo(mean.dtype).min)
+        p = log_p.exp()
+        found = (p * log_p).sum(-1, keepdim=True)
+        mean[at] = found[:, 0]
+        deviation[at] = (p * (log_p - found).where(p > 0, 0.0).square()).sum(-1).sqrt()
+    return mean, deviation
 
 
 def kl_of_tokens(teacher: Tensor, student: Tensor, labels: Tensor, temperature: float = 1.0) -> Tensor:

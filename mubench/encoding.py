@@ -22,7 +22,7 @@ from mubench.modalities.base import BrokenRow, Modality
 from mubench.progress import Reporter
 from mubench.tasks.base import Raw, RawSplit, Task
 
-VERSION = 3  # of the encoding: raise it when the same raw data would give other columns
+VERSION = 4  # of the encoding: raise it when the same raw data would give other columns
 PLACES = ("source", "ood_source", "alternative", "negative")  # settings of a task that change no column
 ENCODER = "encoder"  # folder beside the columns: what encoding and decoding need, such as a tokenizer
 
@@ -41,7 +41,7 @@ def load(task: Task, modality: Modality, model: Mapping[str, Any], out: Path, re
             reporter.warn(f"{error}; encoding the data again")
         data = _encode_once(task, modality, model, folder, reporter)
     facts = {**data.facts, "identity": task.identity(), "encoder": str(folder / ENCODER)}
-    facts["negative"] = _negative(task, data.classes)
+    facts |= {"negative": _negative(task, data.classes), "foreign": sorted(task.foreign)}
     return Dataset(data.splits, data.classes, data.labels, task.official, facts, data.groups)
 
 

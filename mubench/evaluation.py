@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from mubench import generation, prediction
+from mubench import generation, prediction, sensitivity
 from mubench.artifacts import Artifact
 from mubench.errors import NotApplicable, UsageError, did_you_mean
 from mubench.metrics import METRICS, Metric
@@ -72,17 +73,27 @@ def of_artifact(bench: Workbench, artifact: Artifact, metrics: Sequence[Metric])
         if name in ("forget", "retain") else artifact.predictions[name]
         for name in rows
     }  # fmt: skip
-    if not generates(metrics):
-        return found
-    model = cache(lambda: artifact.model(bench))
-    return generation.complete(bench, found, rows, model, artifact.folder / "generated")
+    return _completed(bench, found, metrics, cache(lambda: artifact.model(bench)), artifact.folder)
 
 
 def of_model(bench: Workbench, model: nn.Module, metrics: Sequence[Metric]) -> Splits:
     """Predictions of a model on every split, each once."""
     rows = rows_of(bench)
     found = {name: bench.predict(model, name, rows[name]) for name in rows}
-    return generation.complete(bench, found, rows, lambda: model) if generates(metrics) else found
+    return _completed(bench, found, metrics, lambda: model, None)
+
+
+def _completed(
+    bench: Workbench, splits: Splits, metrics: Sequence[Metric], model: Callable[[], nn.Module],
+    folder: Path | None,
+) -> Splits:  # fmt: skip
+    """The splits with what some of the metrics read besides; a shared model's folder keeps it."""
+    rows, kept = rows_of(bench), folder and folder / "generated"
+    if generates(metrics):
+        splits = generation.complete(bench, splits, rows, model, kept)
+    if any(metric.reads == "gradients" for metric in metrics):
+        splits = sensitivity.complete(bench, splits, rows, model, kept)
+    return splits
 
 
 def incompetent(bench: Workbench) -> Splits:

@@ -134,6 +134,13 @@ def mean(
     return {name: total / count for name, total in sums.items()}
 
 
+def norms(part: Mapping[str, Tensor]) -> Tensor:
+    """The Euclidean norm (b,) of each example's whole gradient."""
+    each = [torch.linalg.vector_norm(values.flatten(1), dim=1) for values in part.values()]
+    found: Tensor = torch.linalg.vector_norm(torch.stack(each), dim=0)
+    return found
+
+
 def size(part: Mapping[str, Tensor]) -> int:
     """How many examples a part holds the gradients of."""
     return len(next(iter(part.values())))

@@ -31,10 +31,12 @@ def predict(
     engine: Engine,
     batch_size: int,
     negative: int | None = None,
+    foreign: bool = False,
 ) -> Outputs:
     """What a model in evaluation mode predicts for some rows, in their order.
 
-    `negative` is the class that means none of the others, for the metrics that ask for it.
+    `negative` is the class that means none of the others, for the metrics that ask for it; `foreign`
+    tells them that the rows are not drawn as the training set's are.
     """
     model.eval()
     at = torch.arange(len(columns)) if rows is None else torch.from_numpy(rows)
@@ -50,6 +52,8 @@ def predict(
     arrays: dict[str, Any] = {name: torch.cat(values).cpu().numpy() for name, values in parts.items()}
     if negative is not None:
         arrays["negative"] = np.array([negative])
+    if foreign:
+        arrays["foreign"] = np.array([True])
     return Outputs(**arrays)
 
 

@@ -52,8 +52,9 @@ class Workbench:
         """Predictions of a model on a split, or on some rows; D_f's and D_r's are rows of train."""
         columns = self.columns["train" if split in ("forget", "retain") else split]
         size, negative = self.config.settings.evaluation.batch_size, self.data.facts.get("negative")
+        foreign = split in self.data.facts.get("foreign", ())
         return prediction.predict(
-            model, columns, rows, self.modality, self.spec.input, self.engine, size, negative
+            model, columns, rows, self.modality, self.spec.input, self.engine, size, negative, foreign
         )
 
 

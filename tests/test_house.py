@@ -24,7 +24,7 @@ FLOORS = [
     ["checkpoints", "remembered", "optimization", "prediction", "adapters"],
     ["workbench", "anatomy"],
     ["training"],
-    ["run", "artifacts", "generation"],
+    ["run", "artifacts", "generation", "sensitivity"],
     ["methods", "evaluation"],
     ["stages", "connect", "search"],
     ["experiment", "report", "verify"],

@@ -33,6 +33,10 @@ class Adapter(ABC):
         `classes` is the size of the head's output, 0 where the model gives no classes.
         """
 
+    def added(self, model: nn.Module) -> frozenset[str]:
+        """Names of the weights that stand beside the model's own; none where its own move."""
+        return frozenset()
+
     @abstractmethod
     def save(self, model: nn.Module, folder: Path) -> None:
         """What has to be kept beside the original to have the unlearned model again, atomically."""

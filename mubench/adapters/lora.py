@@ -76,6 +76,10 @@ class LoRA(Adapter):
         with models.seeded(seed, next(model.parameters()).device):
             return inject(model, self._config(chosen, rank, heads))
 
+    def added(self, model: nn.Module) -> frozenset[str]:
+        """A and B of every layer."""
+        return frozenset(name for name, _ in model.named_parameters() if ".lora_" in name)
+
     def save(self, model: nn.Module, folder: Path) -> None:
         """The updates and the head as peft keeps them, so that its PeftModel.from_pretrained reads them."""
         found = {_stored(name): w.detach().contiguous() for name, w in _moving(model).items()}

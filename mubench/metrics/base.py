@@ -14,7 +14,7 @@ import numpy as np
 
 Goal = Literal["higher", "lower", "match"]
 Scope = Literal["split", "model", "relative"]
-Reads = Literal["losses", "classes", "tokens", "alternatives", "texts", "pictures", "positives"]
+Reads = Literal["losses", "classes", "tokens", "alternatives", "texts", "pictures", "positives", "gradients"]
 Splits = Mapping[str, "Outputs"]
 
 
@@ -36,8 +36,13 @@ class Outputs:
     logits: np.ndarray | None = None  # (N, C) float32
     log_probs: np.ndarray | None = None  # (N, T) float32, of the label tokens; 0 where padded
     guesses: np.ndarray | None = None  # (N, T) int64, the likeliest token at each place
+    expected_log_probs: np.ndarray | None = None  # (N, T) mean of a token's log-probability, drawn as it says
+    sd_log_probs: np.ndarray | None = None  # (N, T) and its standard deviation; 0 where padded
+    compressed: np.ndarray | None = None  # (N,) int32 bytes of the label text, compressed by zlib
+    gradient_norms: np.ndarray | None = None  # (N,) float32, of each example's loss by all weights
     alternatives: np.ndarray | None = None  # (N, 1 + K) mean log-probabilities: a paraphrase, K false answers
     negative: np.ndarray | None = None  # (1,) int64: the class that means none of the others
+    foreign: np.ndarray | None = None  # (1,) true: these rows are not drawn as the training set's are
     sampled: np.ndarray | None = None  # (M,) int64 rows of which the following tells
     texts: tuple[str, ...] | None = None  # (M,) written by the model
     references: tuple[str, ...] | None = None  # (M,) the true ones
@@ -50,7 +55,10 @@ class Outputs:
         return len(self.targets)
 
 
-PER_EXAMPLE = ("losses", "targets", "logits", "log_probs", "guesses", "alternatives")
+PER_EXAMPLE = (
+    "losses", "targets", "logits", "log_probs", "guesses", "alternatives", "expected_log_probs",
+    "sd_log_probs", "compressed", "gradient_norms",
+)  # fmt: skip
 TEXTS = ("texts", "references")
 
 
@@ -75,6 +83,20 @@ class View:
         if split not in splits or not len(splits[split]):
             raise Unavailable(f"the {role or self.role} model has no predictions on {split}")
         return splits[split]
+
+    def outside(self, role: str | None = None) -> str:
+        """The split of examples like D_f's that were not trained on: test, or where it is foreign validation.
+
+        Unavailable where there is neither: an attack would tell the sources of the data apart.
+        """
+        if self.outputs("test", role).foreign is None:
+            return "test"
+        if not len(self.models[role or self.role].get("validation", ())):
+            raise Unavailable(
+                "the test set is of another kind than the training set, and nothing of that was held out: "
+                "task.validation=10 holds a tenth out"
+            )
+        return "validation"
 
     def rng(self, name: str) -> np.random.Generator:
         """The generator of one metric's draws: seed.eval and the metric's name decide it."""

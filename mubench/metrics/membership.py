@@ -1,5 +1,6 @@
 """Membership inference: does the model still tell D_f (members) from test data (non-members)?
 
+Where the test set is of another kind than the training set, rows held out of that (validation) stand in.
 Two-sided: an AUC far below .5 is a leak too (D_f stands out by losses that are too high), so the
 goal is to match the retrained model, and `mia_leak` counts both directions.
 """
@@ -67,14 +68,23 @@ def bootstrap_auc(
 
 def _pair(view: View, score: Score) -> tuple[np.ndarray, np.ndarray]:
     """Scores of members (n,) and of non-members (m,)."""
-    return score(view.outputs("forget")), score(view.outputs("test"))
+    return score(view.outputs("forget")), score(view.outputs(view.outside()))
 
 
-def _auc(members: np.ndarray, others: np.ndarray) -> float:
+def auc(members: np.ndarray, others: np.ndarray) -> float:
+    """Share of pairs in which the member (n,) scores above the other (m,), ties half."""
     from sklearn.metrics import roc_auc_score
 
     labels = np.repeat([1, 0], [len(members), len(others)])
     return float(roc_auc_score(labels, np.concatenate([members, others])))
+
+
+def auc_values(name: str, members: np.ndarray, others: np.ndarray, view: View) -> dict[str, float]:
+    """The AUC `name`, its 95 % interval `_low` to `_high`, and the leak |2 AUC - 1| in either direction."""
+    value = auc(members, others)
+    low, high = np.quantile(bootstrap_auc(members, others, view.rng(name)), [0.025, 0.975])
+    leak = {name.replace("_auc", "_leak"): abs(2 * value - 1)}
+    return {name: value, f"{name}_low": float(low), f"{name}_high": float(high), **leak}
 
 
 def _tpr(view: View, rate: float) -> float:
@@ -97,15 +107,7 @@ def mia_auc(view: View) -> dict[str, float]:
     `mia_leak` = |2 AUC - 1| is the leak in either direction. The interval is of percentiles of
     1,000 resamples of both sets; it has no width where the two are perfectly separated.
     """
-    members, others = _pair(view, lambda outputs: -losses(outputs))
-    auc = _auc(members, others)
-    low, high = np.quantile(bootstrap_auc(members, others, view.rng("mia_auc")), [0.025, 0.975])
-    return {
-        "mia_auc": auc,
-        "mia_auc_low": float(low),
-        "mia_auc_high": float(high),
-        "mia_leak": abs(2 * auc - 1),
-    }
+    return auc_values("mia_auc", *_pair(view, lambda outputs: -losses(outputs)), view)
 
 
 @metric(goal="match", source="Salem et al., 1806.01246")
@@ -114,19 +116,19 @@ def mia_confidence_auc(view: View) -> float:
 
     The label's own probability would rank as the loss does, which `mia_auc` already says.
     """
-    return _auc(*_pair(view, confidence))
+    return auc(*_pair(view, confidence))
 
 
 @metric(goal="match", source="Song & Mittal, 2003.10595")
 def mia_entropy_auc(view: View) -> float:
     """AUC of telling D_f from test by a lower prediction entropy, in [0, 1]; reads no label."""
-    return _auc(*_pair(view, lambda outputs: -entropy(outputs)))
+    return auc(*_pair(view, lambda outputs: -entropy(outputs)))
 
 
 @metric(goal="match", source="Song & Mittal, 2003.10595")
 def mia_modified_entropy_auc(view: View) -> float:
     """AUC of telling D_f from test by a lower modified entropy, in [0, 1]."""
-    return _auc(*_pair(view, lambda outputs: -modified_entropy(outputs)))
+    return auc(*_pair(view, lambda outputs: -modified_entropy(outputs)))
 
 
 @metric(goal={"mia_tpr@1%": "match"}, reads="losses", source="Carlini et al., 2112.03570")
@@ -145,7 +147,8 @@ def svc_efficacy(view: View) -> float:
     """`mia_efficacy` of this view's model; Unavailable where the attack has nothing to learn."""
     from sklearn.svm import SVC
 
-    forget, retain, test = (np.exp(-losses(view.outputs(split))) for split in ("forget", "retain", "test"))
+    splits = ("forget", "retain", view.outside())
+    forget, retain, test = (np.exp(-losses(view.outputs(split))) for split in splits)
     rng, size = view.rng("mia_efficacy"), min(len(retain), len(test), MOST)
     known = np.concatenate([rng.choice(part, size, replace=False) for part in (retain, test)])
     if np.ptp(known) == 0:

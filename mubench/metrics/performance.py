@@ -9,14 +9,14 @@ from mubench.metrics.base import Outputs, Unavailable, metric
 
 def losses(outputs: Outputs) -> np.ndarray:
     """The losses (N,) as float64; Unavailable if there are none or some are not finite."""
-    return _finite(outputs.losses, "losses")
+    return finite(outputs.losses, "losses")
 
 
 def logits(outputs: Outputs) -> np.ndarray:
     """The logits (N, C) as float64; Unavailable if there are none, some not finite, or C < 2."""
     if outputs.logits is None:
         raise Unavailable("the predictions hold no class scores")
-    values = _finite(outputs.logits, "rows of logits")
+    values = finite(outputs.logits, "rows of logits")
     if values.ndim != 2 or values.shape[1] < 2:
         raise Unavailable(f"logits of shape {values.shape} have no two classes to choose between")
     return values
@@ -40,7 +40,7 @@ def mean_loss(outputs: Outputs) -> float:
     return float(losses(outputs).mean())
 
 
-def _finite(values: np.ndarray, what: str) -> np.ndarray:
+def finite(values: np.ndarray, what: str) -> np.ndarray:
     """A float64 copy of `values` (N, ...) whose N rows are all finite; Unavailable otherwise."""
     if not len(values):
         raise Unavailable("the split has no examples")

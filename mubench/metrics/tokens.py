@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mubench.metrics.base import Goal, Outputs, Unavailable, metric
-from mubench.metrics.performance import losses
+from mubench.metrics.performance import finite, losses
 
 PADDING = -100
 BETTER: dict[str, Goal] = {
@@ -25,16 +25,17 @@ def labelled(outputs: Outputs) -> np.ndarray:
     return found
 
 
-def mean_log_probs(outputs: Outputs) -> np.ndarray:
-    """The mean log-probability per label token of each example, (N,) float64 in nats."""
+def token_log_probs(outputs: Outputs) -> np.ndarray:
+    """The log-probability of each label token, (N, T) float64 in nats; 0 where there is none."""
     labels = labelled(outputs)
     if outputs.log_probs is None:
         raise Unavailable("the predictions hold no token probabilities")
-    values = np.where(labels, outputs.log_probs.astype(np.float64), 0)
-    bad = np.count_nonzero(~np.isfinite(values).all(axis=1))
-    if bad:
-        raise Unavailable(f"{bad} of {len(values)} rows of token probabilities are not finite")
-    mean: np.ndarray = values.sum(axis=1) / labels.sum(axis=1)
+    return finite(np.where(labels, outputs.log_probs, 0), "rows of token probabilities")
+
+
+def mean_log_probs(outputs: Outputs) -> np.ndarray:
+    """The mean log-probability per label token of each example, (N,) float64 in nats."""
+    mean: np.ndarray = token_log_probs(outputs).sum(axis=1) / labelled(outputs).sum(axis=1)
     return mean
 
 

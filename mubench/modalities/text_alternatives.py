@@ -24,7 +24,7 @@ class TextAlternatives(TextGeneration):
     alternatives: int = 5
 
     fields: ClassVar[tuple[str, ...]] = ("prompt", "answer", "paraphrase", "perturbed")
-    gives: ClassVar[frozenset[str]] = frozenset({"losses", "tokens", "texts", "alternatives"})
+    gives: ClassVar[frozenset[str]] = TextGeneration.gives | {"alternatives"}
 
     def encoder(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """Also how many false answers a row has room for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mubench import divergence
 from mubench.data import Batch
 from mubench.errors import UsageError
 from mubench.modalities import answering, signals, token_ids, tokens
@@ -49,7 +51,7 @@ class TextGeneration(TokenLabels):
     max_answer: int = 64  # in tokens, the one that ends it among them
 
     fields: ClassVar[tuple[str, ...]] = ("prompt", "answer")
-    gives: ClassVar[frozenset[str]] = frozenset({"losses", "tokens", "texts"})
+    gives: ClassVar[frozenset[str]] = frozenset({"losses", "tokens", "texts", "gradients"})
 
     def __post_init__(self) -> None:
         one_of("modality.augment", self.augment, ("none",))
@@ -84,17 +86,21 @@ class TextGeneration(TokenLabels):
             )
 
     def encode(self, rows: Fields, folder: Path) -> dict[str, Tensor]:
-        """{"prompt_ids": (n, P) int32, "prompt_mask": (n, P) bool, "targets": (n, A) int64}.
+        """{"prompt_ids": (n, P) int32, "prompt_mask": (n, P) bool, "compressed": (n,), "targets": (n, A)}.
 
-        P and A are `max_prompt` and `max_answer`. Prompts are padded on the left for a decoder alone,
-        so that every answer starts in one column, and on the right for an encoder.
+        P and A are `max_prompt` and `max_answer`, targets are int64. Prompts are padded on the left for a
+        decoder alone, so that every answer starts in one column, and on the right for an encoder.
+        `compressed` are bytes of the answer's text, as its label tokens spell it, compressed by zlib.
         """
         whole = token_ids.texts(rows["prompt"], "prompt"), token_ids.texts(rows["answer"], "answer")
         tokenizer, left = tokens.load(folder), not _kind(folder)
         prompts = self._prompts(tokenizer, whole[0], left)
         ids = token_ids.padded(prompts, self.max_prompt, tokenizer.pad_token_id, left).to(torch.int32)
         mask = token_ids.padded([[1] * len(row) for row in prompts], self.max_prompt, 0, left).bool()
-        return {"prompt_ids": ids, "prompt_mask": mask, "targets": self.answers(whole[1], folder)}
+        targets = self.answers(whole[1], folder)
+        spelt = _decoded(tokenizer, [row[row != IGNORED] for row in targets])
+        compressed = torch.tensor([len(zlib.compress(text.encode())) for text in spelt], dtype=torch.int32)
+        return {"prompt_ids": ids, "prompt_mask": mask, "compressed": compressed, "targets": targets}
 
     def answers(self, texts: Sequence[str], folder: Path) -> Tensor:
         """Label tokens (n, max_answer) int64 of answers, each ended, padded with -100."""
@@ -159,12 +165,14 @@ class TextGeneration(TokenLabels):
         return False
 
     def prepare(self, batch: Batch, expected: GenerationSpec, generator: torch.Generator | None) -> Batch:
-        """Prompts (B, P) int64 without the columns that pad all of them."""
+        """Prompts (B, P) int64 without the columns that pad all of them; sizes where nothing is trained."""
         mask = batch.inputs["prompt_mask"].bool()
         used = mask.any(dim=0).nonzero()
         columns = slice(int(used[0]), int(used[-1]) + 1)
         ids = batch.inputs["prompt_ids"][:, columns].long()
-        return replace(batch, inputs={"prompt_ids": ids, "prompt_mask": mask[:, columns].long()})
+        inputs = {"prompt_ids": ids, "prompt_mask": mask[:, columns].long()}
+        kept = {} if generator is not None else {"compressed": batch.inputs["compressed"]}
+        return replace(batch, inputs={**inputs, **kept})
 
     def trimmed(self, batch: Batch) -> Batch:
         """Targets without the columns that pad all of them."""
@@ -198,7 +206,10 @@ class TextGeneration(TokenLabels):
     # Predictions ------------------------------------------------------------------------------
 
     def predictions(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Targets, the log-probability of each label token (0 where padded), the likeliest tokens."""
+        """Of each label token its log-probability, that of a drawn token in the mean, and the likeliest one.
+
+        Also the standard deviation of a drawn token's log-probability; 0 where padded, -100 of tokens.
+        """
         targets = batch.targets
         padding = (0, targets.shape[1] - logits.shape[1])
         labels = targets[:, : logits.shape[1]]
@@ -206,10 +217,14 @@ class TextGeneration(TokenLabels):
         picked = scores.gather(-1, labels.clamp_min(0)[..., None])[..., 0] - scores.logsumexp(-1)
         log_probs = picked.masked_fill(labels == IGNORED, 0)
         guesses = scores.argmax(-1).masked_fill(labels == IGNORED, IGNORED)
+        expected, deviation = divergence.log_prob_moments(logits, labels != IGNORED)
         return {
             "targets": targets,
             "log_probs": F.pad(log_probs, padding),
+            "expected_log_probs": F.pad(expected, padding),
+            "sd_log_probs": F.pad(deviation, padding),
             "guesses": F.pad(guesses, padding, value=IGNORED),
+            "compressed": batch.inputs["compressed"],
         }
 
     def generate(

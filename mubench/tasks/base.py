@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -49,6 +49,8 @@ class Task(ABC):
     validation: float = 10.0  # percent of the training rows, split off before anything is deleted
     official: str | None = None  # key of MU-Bench's list of deleted samples
     seed: int = 42  # of the splits that the task itself draws
+
+    foreign: ClassVar[frozenset[str]] = frozenset({"ood"})  # splits not drawn as the training set is
 
     def __post_init__(self) -> None:
         within("task.validation", self.validation, 0, 100, "[)")

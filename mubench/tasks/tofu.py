@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class Tofu(HubTask):
     splits: dict[str, str] = field(default_factory=lambda: {"train": "full"})
     perturbed: list[str] = field(default_factory=list)
     per_author: int = 20
+
+    foreign: ClassVar[frozenset[str]] = frozenset({"test", "real_authors", "world_facts"})
 
     def __post_init__(self) -> None:
         super().__post_init__()

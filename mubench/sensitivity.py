@@ -1,0 +1,83 @@
+"""How far each example pulls at the weights: norms of its loss's gradient, of D_f and unseen examples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from mubench import gradients, prediction
+from mubench.data import Stream
+from mubench.metrics.base import Outputs, Splits, Unavailable, View
+from mubench.workbench import Workbench
+
+
+def complete(
+    bench: Workbench,
+    splits: Splits,
+    rows: Mapping[str, np.ndarray],
+    model: Callable[[], nn.Module],
+    kept: Path | None = None,
+) -> Splits:
+    """The splits, D_f and the non-members beside it with `gradient_norms`.
+
+    `model` is asked for only if something has to be computed; a shared model's folder `kept` is looked
+    into first, and filled. Where the task has no non-members nothing is computed.
+    """
+    try:
+        others = View("any", {"any": splits}).outside()
+    except Unavailable:
+        return splits
+    found = {name: _norms(bench, name, splits[name], rows[name], model, kept) for name in ("forget", others)}
+    return {**splits, **found}
+
+
+def _norms(
+    bench: Workbench, split: str, outputs: Outputs, rows: np.ndarray, model: Callable[[], nn.Module],
+    kept: Path | None,
+) -> Outputs:  # fmt: skip
+    digest = hashlib.sha256(rows.astype(np.int64).tobytes()).hexdigest()[:12]
+    path = kept / f"norms-{split}-{digest}.safetensors" if kept else None
+    if path is not None and path.is_file():
+        return replace(outputs, gradient_norms=prediction.load(path)[split].gradient_norms)
+    whole = replace(outputs, gradient_norms=norms(bench, split, rows, model()))
+    if path is not None:
+        only = Outputs(outputs.losses, outputs.targets, gradient_norms=whole.gradient_norms)
+        prediction.save({split: only}, path)
+    return whole
+
+
+def norms(bench: Workbench, split: str, rows: np.ndarray, model: nn.Module) -> np.ndarray:
+    """The Euclidean norm (N,) float32 of each example's gradient by all of the model's own weights.
+
+    An adapter's weights are left out: of a layer beside which it stands, the gradient by the layer's own
+    weights is that by their sum, so norms compare with those of a model without an adapter.
+    """
+    model.eval()
+    columns = bench.columns["train" if split in ("forget", "retain") else split]
+    size = bench.config.settings.evaluation.batch_size
+    stream = Stream(columns, torch.from_numpy(rows), size, bench.engine.device)
+    prepared = (bench.modality.prepare(b, bench.spec.input, None) for b in stream.batches(None))
+    with _all_but(model, bench.adapter.added(model)):
+        parts = gradients.per_example(model, bench.modality, prepared)
+        found = [gradients.norms(part).float().cpu() for part in parts]
+    return torch.cat(found).numpy()
+
+
+@contextmanager
+def _all_but(model: nn.Module, held: Collection[str]) -> Iterator[None]:
+    """Inside, all weights may move but those; afterwards they are held as they were."""
+    before = {name: weight.requires_grad for name, weight in model.named_parameters()}
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(name not in held)
+    try:
+        yield
+    finally:
+        for name, weight in model.named_parameters():
+            weight.requires_grad_(before[name])
