@@ -6,8 +6,8 @@ Nothing here imports torch: a stored run can be scored again on a machine withou
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,8 @@ Goal = Literal["higher", "lower", "match"]
 Scope = Literal["split", "model", "relative"]
 Reads = Literal["losses", "classes", "tokens", "alternatives", "texts", "pictures", "positives", "gradients"]
 Splits = Mapping[str, "Outputs"]
+# What one attack left of one model: columns of numbers by the name of a series, or why there are none.
+Curves = Mapping[str, Mapping[str, Sequence[float | None]] | str]
 
 
 class Unavailable(Exception):
@@ -74,6 +76,8 @@ class View:
     models: Mapping[str, Splits]
     ascent: bool = False  # the method ascends on D_f: `overall` then tolerates more
     seed: int = 0  # seed.eval
+    others: Mapping[str, Sequence[Splits]] = field(default_factory=dict)  # shadow models, by role
+    curves: Mapping[str, Mapping[str, Curves]] = field(default_factory=dict)  # by role and attack
 
     def outputs(self, split: str, role: str | None = None) -> Outputs:
         """Predictions of `role` (this view's own if None) on `split`; Unavailable if there are none."""
@@ -83,6 +87,22 @@ class View:
         if split not in splits or not len(splits[split]):
             raise Unavailable(f"the {role or self.role} model has no predictions on {split}")
         return splits[split]
+
+    def shadows(self, role: str, split: str) -> tuple[Outputs, ...]:
+        """Predictions on `split` of models trained as the original or retrained one, at other seeds."""
+        found = tuple(splits[split] for splits in self.others.get(role, ()) if split in splits)
+        if not found:
+            raise Unavailable(f"there are no shadow models ({role}): shadows=8 trains eight of each")
+        return found
+
+    def curve(self, attack: str, series: str, role: str | None = None) -> dict[str, np.ndarray]:
+        """Columns (P,) float64 by name of what an attack left of a model; NaN where a number is missing."""
+        found = self.curves.get(role or self.role, {}).get(attack, {}).get(series)
+        if found is None:
+            raise Unavailable(f"there is no curve '{series}' of {attack} on the {role or self.role} model")
+        if isinstance(found, str):
+            raise Unavailable(found)
+        return {name: np.array(values, dtype=np.float64) for name, values in found.items()}
 
     def outside(self, role: str | None = None) -> str:
         """The split of examples like D_f's that were not trained on: test, or where it is foreign validation.
@@ -114,6 +134,7 @@ class Metric:
     needs: frozenset[str] = frozenset()
     reads: Reads = "classes"
     source: str = ""
+    attack: str = ""
 
     @property
     def summary(self) -> str:
@@ -131,6 +152,7 @@ def metric(
     needs: tuple[str, ...] = (),
     reads: Reads = "classes",
     source: str = "",
+    attack: str = "",
 ) -> Callable[[Callable[..., float | dict[str, float]]], Callable[..., float | dict[str, float]]]:
     """Declare a metric under its function's name.
 
@@ -140,15 +162,16 @@ def metric(
     A function may return a dict {name: value} where one computation gives several numbers.
     `goal` is higher, lower or match, or a mapping from split (scope "split") or from value name
     (a dict result) to one of these; a value whose name the mapping lacks is information, not a score.
-    `needs` names roles beyond the model itself: original, retrained, incompetent. `reads` says what
-    predictions must hold for it; a task whose modality gives no such thing is not asked for it.
+    `needs` names roles beyond the model itself: original, retrained, incompetent; "shadows" asks for
+    models of other training seeds. `reads` says what predictions must hold for it; a task whose modality
+    gives no such thing is not asked for it.
     """
 
     def declare(
         function: Callable[..., float | dict[str, float]],
     ) -> Callable[..., float | dict[str, float]]:
         METRICS[function.__name__] = Metric(
-            function.__name__, function, scope, goal, frozenset(needs), reads, source
+            function.__name__, function, scope, goal, frozenset(needs), reads, source, attack
         )
         return function
 
