@@ -14,6 +14,8 @@ STATUSES = ("complete", "failed", "diverged")
 KEY = (
     "task", "modality", "model", "method", "deletion", "ratio", "adapter", "curriculum", "optimizer", "seed",
 )  # fmt: skip
+SEEDS = ("forget", "train", "unlearn", "eval")  # what key.seed holds
+LATER = ("models",)  # fields that records written before them lack
 # What a run leaves besides its record; the record knows their hashes.
 FILES = (
     "predictions.safetensors", "forget_ids.npy", "history.jsonl", "model/model.safetensors",
@@ -32,6 +34,7 @@ class Record:
     started: str  # ISO 8601, UTC
     status: str = "complete"
     forget_set: dict[str, Any] = field(default_factory=dict)
+    models: dict[str, str | None] = field(default_factory=dict)  # fingerprints of the original and retrained
     metrics: dict[str, dict[str, float | None] | None] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)  # why a metric is null
     cost: dict[str, float | None] = field(default_factory=dict)
@@ -63,7 +66,7 @@ def read(folder: Path) -> Record | None:
     if content.get("schema") != SCHEMA:
         raise Corrupt(f"{path} has schema {content.get('schema')!r}, not {SCHEMA}")
     known = Record.__dataclass_fields__
-    if missing := [name for name in known if name not in content]:
+    if missing := [name for name in known if name not in (*content, *LATER)]:
         raise Corrupt(f"{path} lacks {', '.join(missing)}")
     if content["status"] not in STATUSES:
         raise Corrupt(f"{path} has the status {content['status']!r}")
@@ -72,7 +75,10 @@ def read(folder: Path) -> Record | None:
             raise Corrupt(f"{path}: {name} is not an object")
     if missing := [name for name in KEY if name not in content["key"]]:
         raise Corrupt(f"{path}: key lacks {', '.join(missing)}")
-    return Record(**{name: content[name] for name in known})
+    seeds = content["key"]["seed"]
+    if not isinstance(seeds, dict) or not all(isinstance(seeds.get(level), int) for level in SEEDS):
+        raise Corrupt(f"{path}: key.seed lacks one of {', '.join(SEEDS)}")
+    return Record(**{name: content[name] for name in known if name in content})
 
 
 def finished(folder: Path) -> Record | None:

@@ -35,6 +35,7 @@ def work(bench: Workbench, method: Method, record: Record) -> None:
     _announce(bench)
     original = artifacts.obtain(bench, "original")
     retrained = _reference(bench, method)
+    record.models = _fingerprints(config, retrained)
     start = retrained if method.starts_from == "retrained" and retrained else original
     run, cost = unlearn(bench, method, start)
     started = time.perf_counter()
@@ -72,6 +73,14 @@ def _forget_set(bench: Workbench) -> dict[str, Any]:
         "sha256": split.sha256,
         "chance_uniform": 1 / classes if classes else None,
         "chance_majority": float(np.bincount(labels).max() / len(labels)) if classes else None,
+    }
+
+
+def _fingerprints(config: RunConfig, retrained: Artifact | None) -> dict[str, str | None]:
+    """Which original and which retrained model (None: none) the run's numbers rest on."""
+    return {
+        "original": config.model_fingerprint("original"),
+        "retrained": config.model_fingerprint("retrained") if retrained else None,
     }
 
 

@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden" / "record.json"
 KEY = {
     "task": "digits", "modality": "image", "model": "resnet-small", "method": "salun", "deletion": "random",
-    "ratio": 5.0, "adapter": "none", "curriculum": "none", "optimizer": "adamw", "seed": {"unlearn": 1},
+    "ratio": 5.0, "adapter": "none", "curriculum": "none", "optimizer": "adamw",
+    "seed": {"forget": 1, "train": 1, "unlearn": 1, "eval": 1},
 }  # fmt: skip
 
 
@@ -58,7 +59,8 @@ def test_only_a_complete_record_with_whole_files_is_finished(tmp_path):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [({"schema": 2}, "has schema 2, not 1"), ({"status": "done"}, "has the status 'done'"),
-     ({"metrics": None}, "metrics is not an object"), ({"key": {}}, "key lacks task, modality")],
+     ({"metrics": None}, "metrics is not an object"), ({"key": {}}, "key lacks task, modality"),
+     ({"key": {**KEY, "seed": {"train": 1}}}, "key.seed lacks one of forget, train, unlearn, eval")],
 )  # fmt: skip
 def test_a_record_that_cannot_be_one_is_corrupt_and_named(tmp_path, change, sentence):
     record().write(tmp_path)
@@ -79,6 +81,16 @@ def test_missing_fields_and_halves_are_corrupt(tmp_path):
     path.write_text(path.read_text()[:100])
     with pytest.raises(Corrupt, match="is not whole"):
         read(tmp_path)
+
+
+def test_a_record_from_before_models_were_named_is_read(tmp_path):
+    record(models={"original": "ab" * 32, "retrained": None}).write(tmp_path)
+    path = tmp_path / "record.json"
+    content = json.loads(path.read_text())
+    del content["models"]
+    path.write_text(json.dumps(content))
+    found = read(tmp_path)
+    assert found is not None and found.models == {}
 
 
 def test_query_tells_whole_corrupt_and_unfinished_apart(tmp_path, cli):
