@@ -30,9 +30,14 @@ def log_probabilities(outputs: Outputs) -> np.ndarray:
     return shifted
 
 
+def correct(outputs: Outputs) -> np.ndarray:
+    """1 for each example (N,) whose largest logit is the label's, else 0; the first class wins a tie."""
+    return np.asarray(logits(outputs).argmax(axis=1) == outputs.targets, dtype=np.float64)
+
+
 def share_correct(outputs: Outputs) -> float:
     """Share of examples whose largest logit is the label's; the first class wins a tie."""
-    return float(np.mean(logits(outputs).argmax(axis=1) == outputs.targets))
+    return float(correct(outputs).mean())
 
 
 def mean_loss(outputs: Outputs) -> float:
