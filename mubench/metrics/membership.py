@@ -66,8 +66,8 @@ def bootstrap_auc(
     return aucs
 
 
-def _pair(view: View, score: Score) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of members (n,) and of non-members (m,)."""
+def pair(view: View, score: Score) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of D_f (n,), and of unseen examples like it (m,)."""
     return score(view.outputs("forget")), score(view.outputs(view.outside()))
 
 
@@ -91,7 +91,7 @@ def _tpr(view: View, rate: float) -> float:
     """Share of D_f scored above all but `rate` of the test examples; no interpolation."""
     from sklearn.metrics import roc_curve
 
-    members, others = _pair(view, lambda outputs: -losses(outputs))
+    members, others = pair(view, lambda outputs: -losses(outputs))
     if rate * len(others) < 1:
         raise Unavailable(f"{rate:.1%} of {len(others)} non-members is less than one example")
     labels = np.repeat([1, 0], [len(members), len(others)])
@@ -107,7 +107,7 @@ def mia_auc(view: View) -> dict[str, float]:
     `mia_leak` = |2 AUC - 1| is the leak in either direction. The interval is of percentiles of
     1,000 resamples of both sets; it has no width where the two are perfectly separated.
     """
-    return auc_values("mia_auc", *_pair(view, lambda outputs: -losses(outputs)), view)
+    return auc_values("mia_auc", *pair(view, lambda outputs: -losses(outputs)), view)
 
 
 @metric(goal="match", source="Salem et al., 1806.01246")
@@ -116,19 +116,19 @@ def mia_confidence_auc(view: View) -> float:
 
     The label's own probability would rank as the loss does, which `mia_auc` already says.
     """
-    return auc(*_pair(view, confidence))
+    return auc(*pair(view, confidence))
 
 
 @metric(goal="match", source="Song & Mittal, 2003.10595")
 def mia_entropy_auc(view: View) -> float:
     """AUC of telling D_f from test by a lower prediction entropy, in [0, 1]; reads no label."""
-    return auc(*_pair(view, lambda outputs: -entropy(outputs)))
+    return auc(*pair(view, lambda outputs: -entropy(outputs)))
 
 
 @metric(goal="match", source="Song & Mittal, 2003.10595")
 def mia_modified_entropy_auc(view: View) -> float:
     """AUC of telling D_f from test by a lower modified entropy, in [0, 1]."""
-    return auc(*_pair(view, lambda outputs: -modified_entropy(outputs)))
+    return auc(*pair(view, lambda outputs: -modified_entropy(outputs)))
 
 
 @metric(goal={"mia_tpr@1%": "match"}, reads="losses", source="Carlini et al., 2112.03570")
@@ -183,7 +183,7 @@ def mia_lr(view: View) -> dict[str, float]:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    members, others = _pair(view, losses)
+    members, others = pair(view, losses)
     rng, size = view.rng("mia_lr"), min(len(members), len(others))
     if size < FEWEST:
         raise Unavailable(f"the attack needs {FEWEST} examples of forget and of test, not {size}")

@@ -7,26 +7,25 @@ interval, and the leak in either direction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from mubench.metrics.base import Goal, Outputs, Reads, Unavailable, View, metric
-from mubench.metrics.membership import auc, auc_values
+from mubench.metrics.membership import Score, auc, auc_values, pair
 from mubench.metrics.performance import finite, losses
 from mubench.metrics.tokens import labelled, token_log_probs
 
 LOWEST = 0.4  # share of an example's tokens that Min-K averages, as MUSE and open-unlearning have it
-
-Score = Callable[[Outputs], np.ndarray]  # (N,), larger for likelier members
 
 
 def zlib_ratio(outputs: Outputs) -> np.ndarray:
     """Minus the loss for each byte that zlib needs for the answer's text, (N,)."""
     if outputs.compressed is None:
         raise Unavailable("the predictions hold no sizes of compressed texts")
-    return -losses(outputs) / outputs.compressed
+    ratio: np.ndarray = -losses(outputs) / outputs.compressed
+    return ratio
 
 
 def gradient_norm(outputs: Outputs) -> np.ndarray:
@@ -74,8 +73,8 @@ def lowest(values: np.ndarray, labels: np.ndarray, share: float = LOWEST) -> np.
 
 def against_reference(outputs: Outputs, references: Sequence[Outputs]) -> np.ndarray:
     """The mean loss of models that saw none of the examples, minus this one's, (N,)."""
-    mean: np.ndarray = np.mean([losses(reference) for reference in references], axis=0)
-    return mean - losses(outputs)
+    below: np.ndarray = np.mean([losses(other) for other in references], axis=0) - losses(outputs)
+    return below
 
 
 def _declare(name: str, score: Score, reads: Reads, source: str, what: str) -> None:
@@ -83,8 +82,8 @@ def _declare(name: str, score: Score, reads: Reads, source: str, what: str) -> N
     value = f"mia_{name}_auc"
 
     def attack(view: View) -> dict[str, float]:
-        pair = (score(view.outputs(split)) for split in ("forget", view.outside()))
-        return auc_values(value, *pair, view)
+        members, others = pair(view, score)
+        return auc_values(value, members, others, view)
 
     attack.__name__ = attack.__qualname__ = value
     attack.__doc__ = f"AUC of telling D_f from unseen examples by {what}, in [0, 1], with its interval."
@@ -110,11 +109,11 @@ def mia_reference_auc(view: View) -> dict[str, float]:
 
     The other models are retrained on D_r at other training seeds; their mean loss is the reference.
     """
-    pair = (
+    members, others = (
         against_reference(view.outputs(split), view.shadows("retrained", split))
         for split in ("forget", view.outside())
     )
-    return auc_values("mia_reference_auc", *pair, view)
+    return auc_values("mia_reference_auc", members, others, view)
 
 
 @metric(goal="match", scope="relative", needs=("retrained",), reads="tokens", source="Shi et al., 2407.06460")
@@ -130,4 +129,4 @@ def privleak(view: View) -> float:
 
 
 def _min_k_auc(view: View) -> float:
-    return auc(*(min_k(view.outputs(split)) for split in ("forget", view.outside())))
+    return auc(*pair(view, min_k))
