@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from mubench import generation, prediction, sensitivity
 from mubench.artifacts import Artifact
 from mubench.errors import NotApplicable, UsageError, did_you_mean
 from mubench.metrics import METRICS, Metric
-from mubench.metrics.base import Outputs, Splits, Unavailable, View
+from mubench.metrics.base import Curves, Outputs, Splits, Unavailable, View
 from mubench.modalities.base import Modality
 from mubench.models import reference_seed
 from mubench.workbench import Workbench
@@ -24,20 +24,33 @@ Values = dict[str, float | None]
 GROUPS = ("unlearned", "original", "retrained")
 
 
-def chosen(names: Iterable[str], gives: frozenset[str]) -> list[Metric]:
-    """The metrics of these names, "all" for every one that applies to what the modality gives.
+def chosen(names: Iterable[str], gives: frozenset[str], attacks: Collection[str] = ()) -> list[Metric]:
+    """The metrics of a run of these names, "all" for every one that applies to what the modality gives.
 
-    UsageError with the nearest name for an unknown one; NotApplicable for one that cannot apply.
+    UsageError with the nearest name for an unknown one or one of several runs; NotApplicable for one
+    that cannot apply. `attacks` are made in this run: metrics of others are not among all.
     """
     wanted = list(names)
     for name in wanted:
         if name != "all" and name not in METRICS:
             raise UsageError(f"unknown metric '{name}'.{did_you_mean(name, METRICS)} (mubench ls metrics)")
+        if name != "all" and METRICS[name].scope == "cell":
+            raise UsageError(
+                f"metric '{name}' compares runs of several seeds: mubench score RUN... metrics=[{name}]"
+            )
+        if name != "all" and METRICS[name].attack not in ("", *attacks):
+            raise UsageError(
+                f"metric '{name}' reads what the attack '{METRICS[name].attack}' leaves: evaluation=robust"
+            )
         if name != "all" and METRICS[name].reads not in gives:
             raise NotApplicable(
                 f"metric '{name}' reads {METRICS[name].reads}; this task gives {', '.join(sorted(gives))}"
             )
-    return [m for m in METRICS.values() if m.name in wanted or ("all" in wanted and m.reads in gives)]
+    return [
+        m for m in METRICS.values()
+        if m.name in wanted
+        or ("all" in wanted and m.reads in gives and m.scope != "cell" and m.attack in ("", *attacks))
+    ]  # fmt: skip
 
 
 def gives(modality: Modality, task: Mapping[str, Any]) -> frozenset[str]:
@@ -103,10 +116,26 @@ def incompetent(bench: Workbench) -> Splits:
     return {"forget": bench.predict(model, "forget", bench.split.forget)}
 
 
+def measure(bench: Workbench, network: nn.Module, rows: Mapping[str, np.ndarray]) -> Values:
+    """Every metric of a split that needs nothing generated, on some rows of some splits."""
+    splits = {name: bench.predict(network, name, some) for name, some in rows.items()}
+    reads = gives(bench.modality, bench.config.settings.task) - {"texts", "pictures"}
+    metrics = [metric for metric in chosen(["all"], reads) if metric.scope == "split"]
+    values, _ = score({"unlearned": splits}, metrics, False, 0)
+    return values["unlearned"] or {}
+
+
 def score(
-    evidence: Mapping[str, Splits], metrics: Iterable[Metric], ascent: bool, seed: int
+    evidence: Mapping[str, Splits],
+    metrics: Iterable[Metric],
+    ascent: bool,
+    seed: int,
+    curves: Mapping[str, Mapping[str, Curves]] | None = None,
 ) -> tuple[dict[str, Values | None], dict[str, str]]:
-    """Values by role, with "relative" for pairs, and the reasons why values are null."""
+    """Values by role, with "relative" for pairs, and the reasons why values are null.
+
+    `curves` are what attacks left, by role and attack.
+    """
     found: dict[str, Values | None] = {role: {} if role in evidence else None for role in GROUPS}
     found["relative"] = {}
     reasons: dict[str, str] = {}
@@ -115,7 +144,7 @@ def score(
         for role in roles:
             values = found["relative" if metric.scope == "relative" else role]
             if values is not None:
-                view = View(role, evidence, ascent, seed)
+                view = View(role, evidence, ascent, seed, curves=curves or {})
                 group = "relative" if metric.scope == "relative" else role
                 for name, value in _values(metric, view).items():
                     values[name] = value if isinstance(value, float) else None

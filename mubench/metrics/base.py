@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 Goal = Literal["higher", "lower", "match"]
-Scope = Literal["split", "model", "relative"]
+Scope = Literal["split", "model", "relative", "cell"]
 Reads = Literal["losses", "classes", "tokens", "alternatives", "texts", "pictures", "positives", "gradients"]
 Splits = Mapping[str, "Outputs"]
 # What one attack left of one model: columns of numbers by the name of a series, or why there are none.
@@ -120,7 +120,38 @@ class View:
 
     def rng(self, name: str) -> np.random.Generator:
         """The generator of one metric's draws: seed.eval and the metric's name decide it."""
-        return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
+        return generator(self.seed, name)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Runs that differ in seeds only, as a metric of their scores' distribution sees them.
+
+    One unlearned and one retrained model for each training seed, in the same order.
+    """
+
+    unlearned: Sequence[Splits]
+    retrained: Sequence[Splits]
+    seed: int = 0  # seed.eval
+
+    def outputs(self, role: Literal["unlearned", "retrained"], split: str) -> tuple[Outputs, ...]:
+        """Predictions of each seed's model on `split`; Unavailable if one has none or another number."""
+        models = self.unlearned if role == "unlearned" else self.retrained
+        found = tuple(splits[split] for splits in models if len(splits.get(split, ())))
+        if not found or len(found) < len(models):
+            raise Unavailable(f"{len(models) - len(found)} {role} models have no predictions on {split}")
+        if len({len(outputs) for outputs in found}) > 1:
+            raise Unavailable(f"the {role} models were predicted on {split} sets of different sizes")
+        return found
+
+    def rng(self, name: str) -> np.random.Generator:
+        """The generator of one metric's draws: seed.eval and the metric's name decide it."""
+        return generator(self.seed, name)
+
+
+def generator(seed: int, name: str) -> np.random.Generator:
+    """The generator of a metric's draws, decided by seed.eval and the metric's name."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
 @dataclass(frozen=True)
@@ -158,7 +189,8 @@ def metric(
 
     scope "split": called with one `Outputs`, for each split, named `<split>_<name>`;
     "model": called with a `View` per model (original, unlearned, retrained);
-    "relative": called with the unlearned model's `View`, once.
+    "relative": called with the unlearned model's `View`, once;
+    "cell": called with a `Cell`, by `mubench score`, over runs that differ in their training seeds.
     A function may return a dict {name: value} where one computation gives several numbers.
     `goal` is higher, lower or match, or a mapping from split (scope "split") or from value name
     (a dict result) to one of these; a value whose name the mapping lacks is information, not a score.
