@@ -6,7 +6,8 @@ Found by type and role, so that an architecture nobody thought of needs no list 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 from torch import nn
 
@@ -52,6 +53,28 @@ def scorer(model: nn.Module, classes: int) -> nn.Linear:
     if not found:
         raise UsageError("the model's scores of classes come from no linear layer")
     return found[0]
+
+
+def last_layer(model: nn.Module, classes: int, beside: Collection[str] = ()) -> nn.Module:
+    """The layer whose outputs are the scores of classes or tokens, or the predicted noise.
+
+    `beside` names weights of an adapter. UsageError where classes are scored by no linear layer.
+    """
+    with all_moving_but(model, beside):
+        return scorer(model, classes) if classes else model.get_submodule(head(model, classes)[-1])
+
+
+@contextmanager
+def all_moving_but(model: nn.Module, held: Collection[str]) -> Iterator[None]:
+    """Inside, all weights may move but those; afterwards they are held as they were."""
+    before = {name: weight.requires_grad for name, weight in model.named_parameters()}
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(name not in held)
+    try:
+        yield
+    finally:
+        for name, weight in model.named_parameters():
+            weight.requires_grad_(before[name])
 
 
 def spatial(model: nn.Module) -> list[tuple[str, nn.Module]]:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from mubench import generation, prediction, sensitivity
+from mubench import generation, penultimate, prediction, sensitivity
 from mubench.artifacts import Artifact
 from mubench.errors import NotApplicable, UsageError, did_you_mean
 from mubench.metrics import METRICS, Metric
-from mubench.metrics.base import Curves, Outputs, Splits, Unavailable, View
+from mubench.metrics.base import Curves, Distances, Outputs, Splits, Unavailable, View
 from mubench.modalities.base import Modality
 from mubench.models import reference_seed
 from mubench.workbench import Workbench
@@ -54,8 +54,9 @@ def chosen(names: Iterable[str], gives: frozenset[str], attacks: Collection[str]
 
 
 def gives(modality: Modality, task: Mapping[str, Any]) -> frozenset[str]:
-    """What predictions of a modality hold on a task: a class that means none makes the others positive."""
-    return modality.gives | ({"positives"} if task.get("negative") is not None else set())
+    """What a run on a task leaves to read: a class that means none makes the others positive."""
+    positives = {"positives"} if task.get("negative") is not None else set()
+    return modality.gives | {"penultimate", "weights"} | positives
 
 
 def generates(metrics: Iterable[Metric]) -> bool:
@@ -106,6 +107,8 @@ def _completed(
         splits = generation.complete(bench, splits, rows, model, kept)
     if any(metric.reads == "gradients" for metric in metrics):
         splits = sensitivity.complete(bench, splits, rows, model, kept)
+    if any(metric.reads == "penultimate" for metric in metrics):
+        splits = penultimate.complete(bench, splits, rows, model, kept)
     return splits
 
 
@@ -131,10 +134,11 @@ def score(
     ascent: bool,
     seed: int,
     curves: Mapping[str, Mapping[str, Curves]] | None = None,
+    distances: Distances | None = None,
 ) -> tuple[dict[str, Values | None], dict[str, str]]:
     """Values by role, with "relative" for pairs, and the reasons why values are null.
 
-    `curves` are what attacks left, by role and attack.
+    `curves` are what attacks left, by role and attack; `distances` are those of the models' weights.
     """
     found: dict[str, Values | None] = {role: {} if role in evidence else None for role in GROUPS}
     found["relative"] = {}
@@ -144,7 +148,7 @@ def score(
         for role in roles:
             values = found["relative" if metric.scope == "relative" else role]
             if values is not None:
-                view = View(role, evidence, ascent, seed, curves=curves or {})
+                view = View(role, evidence, ascent, seed, curves=curves or {}, distances=distances)
                 group = "relative" if metric.scope == "relative" else role
                 for name, value in _values(metric, view).items():
                     values[name] = value if isinstance(value, float) else None
@@ -168,7 +172,7 @@ def _call(metric: Metric, name: str, argument: View | Outputs) -> dict[str, floa
         result = metric.function(argument)
     except Unavailable as reason:
         several = metric.scope != "split" and not isinstance(metric.goal, str)
-        return dict.fromkeys(metric.goal if several else [name], str(reason))
+        return dict.fromkeys((several and metric.goal) or [name], str(reason))
     values = result if isinstance(result, dict) else {name: result}
     return {
         key: float(value) if math.isfinite(value) else f"it came out as {value}"

@@ -35,7 +35,8 @@ def _complete(
     bench: Workbench, split: str, outputs: Outputs, rows: np.ndarray, model: Callable[[], nn.Module],
     kept: Path | None,
 ) -> Outputs:  # fmt: skip
-    sample = chosen(len(rows), bench.config.settings.evaluation.generate, bench.config.settings.seed.eval)
+    settings = bench.config.settings
+    sample = prediction.sample(len(rows), settings.evaluation.generate, settings.seed.eval)
     path = kept / f"{split}-{_name(rows[sample], bench)}.safetensors" if kept else None
     if path is not None and path.is_file():
         return replace(outputs, sampled=sample, **_generated(prediction.load(path)[split]))
@@ -45,13 +46,6 @@ def _complete(
         few = prediction.take(outputs, sample)
         prediction.save({split: replace(few, sampled=sample, **found)}, path)
     return whole
-
-
-def chosen(count: int, most: int, seed: int) -> np.ndarray:
-    """Places (M,) ascending of a fixed sample of `count` examples."""
-    if count <= most:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
 def _generated(outputs: Outputs) -> dict[str, Any]:

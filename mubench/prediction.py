@@ -64,6 +64,13 @@ def take(outputs: Outputs, rows: np.ndarray) -> Outputs:
     return Outputs(**some, negative=outputs.negative)
 
 
+def sample(count: int, most: int, seed: int) -> np.ndarray:
+    """Places (M,) ascending of a fixed sample of `count` examples."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
+
+
 def save(splits: Splits, path: Path) -> None:
     """All splits in one safetensors file, atomically, arrays named `<split>.<field>`."""
     arrays = {

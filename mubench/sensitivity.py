@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mubench import gradients, prediction
+from mubench import anatomy, gradients, prediction
 from mubench.data import Stream
 from mubench.metrics.base import Outputs, Splits, Unavailable, View
 from mubench.workbench import Workbench
@@ -64,20 +63,7 @@ def norms(bench: Workbench, split: str, rows: np.ndarray, model: nn.Module) -> n
     size = bench.config.settings.evaluation.batch_size
     stream = Stream(columns, torch.from_numpy(rows), size, bench.engine.device)
     prepared = (bench.modality.prepare(b, bench.spec.input, None) for b in stream.batches(None))
-    with _all_but(model, bench.adapter.added(model)):
+    with anatomy.all_moving_but(model, bench.adapter.added(model)):
         parts = gradients.per_example(model, bench.modality, prepared)
         found = [gradients.norms(part).float().cpu() for part in parts]
     return torch.cat(found).numpy()
-
-
-@contextmanager
-def _all_but(model: nn.Module, held: Collection[str]) -> Iterator[None]:
-    """Inside, all weights may move but those; afterwards they are held as they were."""
-    before = {name: weight.requires_grad for name, weight in model.named_parameters()}
-    for name, weight in model.named_parameters():
-        weight.requires_grad_(name not in held)
-    try:
-        yield
-    finally:
-        for name, weight in model.named_parameters():
-            weight.requires_grad_(before[name])

@@ -14,7 +14,10 @@ import numpy as np
 
 Goal = Literal["higher", "lower", "match"]
 Scope = Literal["split", "model", "relative", "cell"]
-Reads = Literal["losses", "classes", "tokens", "alternatives", "texts", "pictures", "positives", "gradients"]
+Reads = Literal[
+    "losses", "classes", "tokens", "alternatives", "texts", "pictures", "positives", "gradients",
+    "penultimate", "weights",
+]  # fmt: skip
 Splits = Mapping[str, "Outputs"]
 # What one attack left of one model: columns of numbers by the name of a series, or why there are none.
 Curves = Mapping[str, Mapping[str, Sequence[float | None]] | str]
@@ -52,6 +55,8 @@ class Outputs:
     true_features: np.ndarray | None = None  # (M, D) of the true ones
     class_probs: np.ndarray | None = None  # (M, K) a classifier's, of painted pictures
     similarity: np.ndarray | None = None  # (M,) cosine of prompt and painted picture
+    probed: np.ndarray | None = None  # (P,) int64 rows of which the next tells
+    penultimate: np.ndarray | None = None  # (P, D) float32, what goes into the layer that makes the scores
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -62,6 +67,14 @@ PER_EXAMPLE = (
     "sd_log_probs", "compressed", "gradient_norms",
 )  # fmt: skip
 TEXTS = ("texts", "references")
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Squared Euclidean distances between models' weights, each of W weights (tensors) by itself."""
+
+    names: tuple[str, ...]  # (W,) in the network's order
+    squared: Mapping[str, np.ndarray]  # (W,) float64 by pair of roles in alphabetical order, "a-b"
 
 
 @dataclass(frozen=True)
@@ -78,6 +91,7 @@ class View:
     seed: int = 0  # seed.eval
     others: Mapping[str, Sequence[Splits]] = field(default_factory=dict)  # shadow models, by role
     curves: Mapping[str, Mapping[str, Curves]] = field(default_factory=dict)  # by role and attack
+    distances: Distances | None = None  # between the models' weights, where they were at hand
 
     def outputs(self, split: str, role: str | None = None) -> Outputs:
         """Predictions of `role` (this view's own if None) on `split`; Unavailable if there are none."""
@@ -193,7 +207,8 @@ def metric(
     "cell": called with a `Cell`, by `mubench score`, over runs that differ in their training seeds.
     A function may return a dict {name: value} where one computation gives several numbers.
     `goal` is higher, lower or match, or a mapping from split (scope "split") or from value name
-    (a dict result) to one of these; a value whose name the mapping lacks is information, not a score.
+    (a dict result) to one of these; a value whose name the mapping lacks is information, not a score, as
+    is a metric's only value where the mapping is empty.
     `needs` names roles beyond the model itself: original, retrained, incompetent; "shadows" asks for
     models of other training seeds. `reads` says what predictions must hold for it; a task whose modality
     gives no such thing is not asked for it.

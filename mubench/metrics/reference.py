@@ -1,4 +1,8 @@
-"""Distance of the unlearned model from the retrained model, the reference."""
+"""Distance of the unlearned model from the retrained model, the reference.
+
+Where the original and the retrained model do not differ beyond noise (signal.py), only ratios are null:
+gaps, their mean and the products of 1 - gap say truly that a model is close, which the original is, too.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mubench.metrics import signal
 from mubench.metrics.base import Outputs, Reads, Unavailable, View, metric
 from mubench.metrics.membership import svc_efficacy
 from mubench.metrics.overall import js_divergence
@@ -89,12 +94,14 @@ def avg_gap(view: View) -> float:
     return float(np.mean([abs(mine - theirs) for mine, theirs in [*pairs, efficacies(view)]]))
 
 
-@metric(goal="lower", scope="relative", needs=RETRAINED, source="Cadet et al., 2410.01276")
+@metric(goal="lower", scope="relative", needs=("original", "retrained"), source="Cadet et al., 2410.01276")
 def ret_dev(view: View) -> float:
     """Sum of |a_u / a_r - 1| over retain, forget and test, at least 0.
 
-    Null where the retrained model's accuracy is 0 on one of them, as it is for a whole class.
+    Null where the retrained model's accuracy is 0 on one of them, as it is for a whole class, and, being
+    a ratio, where its accuracy on D_f differs from the original's by less than noise (`signal`).
     """
+    signal.accuracy(view).demand("accuracy on D_f")
     total = 0.0
     for split in ("retain", "forget", "test"):
         mine, theirs = accuracies(view, split)

@@ -161,6 +161,13 @@ class Modality(ABC):
         """One kind of input of the first prepared batch beside the other kind of the second."""
         raise UsageError(f"modality '{self.name}' has one kind of input")
 
+    def penultimate(self, inputs: Tensor, batch: Batch) -> Tensor:
+        """One vector of each example (B, D), of what goes into the layer that makes the scores.
+
+        The mean over all places between the first dimension and the last, if there are any.
+        """
+        return inputs.flatten(1, -2).mean(1) if inputs.dim() > 2 else inputs
+
     # Labels: the places that the loss is a mean over ------------------------------------------
 
     def log_likelihood(self, logits: Tensor, targets: Tensor) -> Tensor:

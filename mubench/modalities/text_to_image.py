@@ -193,6 +193,12 @@ class TextToImage(Modality):
         """Squared length of the predicted noise, (B,)."""
         return super().squared_norm(logits + batch.inputs["noise"], batch)
 
+    def penultimate(self, inputs: Tensor, batch: Batch) -> Tensor:
+        """The mean (B, D) over noise levels and places of what goes into the last layer (B K, D, h, w)."""
+        levels = batch.inputs["times"].shape[1]
+        found: Tensor = inputs.flatten(2).mean(2).view(-1, levels, inputs.shape[1]).mean(1)
+        return found
+
     def relabel(self, targets: Tensor, donors: Tensor, classes: int, generator: torch.Generator) -> Tensor:
         """The donors' pictures; the next donor's where a donor's is the same."""
         same = (targets == donors).flatten(1).all(1)

@@ -74,6 +74,11 @@ class TokenLabels(Modality, ABC):
         """The scores (B, T, V) with `by` taken from each label token's own."""
         return divergence.lowered(logits, targets[:, : logits.shape[1]].clamp_min(0), by)
 
+    def penultimate(self, inputs: Tensor, batch: Batch) -> Tensor:
+        """The mean (B, D) over the places that predict label tokens, the last of what goes in (B, L, D)."""
+        labels = self.trimmed(batch).targets != IGNORED
+        return token_ids.mean(inputs[:, -labels.shape[1] :], labels[..., None])
+
     # The model's own view of an example -------------------------------------------------------
 
     def draw(self, logits: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,0 +1,79 @@
+"""How far a run's models are apart in weight space, weight by weight, and the file that keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+from torch import Tensor, nn
+
+from mubench.artifacts import Artifact
+from mubench.files import write_atomically
+from mubench.metrics.base import Distances
+from mubench.workbench import Workbench
+
+FILE, NAMES = "weights.safetensors", "names"
+
+
+def measure(bench: Workbench, model: nn.Module, shared: Mapping[str, Artifact]) -> Distances | None:
+    """Squared distances between the unlearned network and the shared ones on disk, of each pair.
+
+    An adapter's updates count as part of the weights. None, and a warning, where a weight of the
+    unlearned network is not the others' by name and shape.
+    """
+    network = bench.adapter.merged(model) if bench.adapter.added(model) else model
+    own = dict(network.named_parameters())
+    readers = {role: _Stored(artifact.folder / "model.safetensors") for role, artifact in shared.items()}
+    found: dict[str, list[float]] = {}
+    for name, weight in own.items():
+        stored = {role: reader.weight(name) for role, reader in readers.items()}
+        values = {role: value for role, value in stored.items() if value is not None}
+        if len(values) < len(stored) or any(value.shape != weight.shape for value in values.values()):
+            bench.reporter.warn(f"no distances of weights: '{name}' is not a weight of every model")
+            return None
+        for pair, squared in _squares({**values, "unlearned": weight.detach().cpu()}):
+            found.setdefault(pair, []).append(squared)
+    return Distances(tuple(own), {pair: np.array(values) for pair, values in found.items()})
+
+
+def _squares(values: Mapping[str, Tensor]) -> Iterator[tuple[str, float]]:
+    for first, second in combinations(sorted(values), 2):
+        apart = values[first].double() - values[second].double()
+        yield f"{first}-{second}", float(apart.square().sum())
+
+
+class _Stored:
+    """A model's file, read weight by weight: a whole network of each would fill the memory."""
+
+    def __init__(self, path: Path) -> None:
+        opened: Any = safe_open
+        self.file = opened(path, "pt")
+        self.names: set[str] = set(self.file.keys())
+        self.shared: dict[str, str] = self.file.metadata() or {}
+
+    def weight(self, name: str) -> Tensor | None:
+        """A weight by its name; one that several parts share has another's."""
+        known = name if name in self.names else self.shared.get(name)
+        found: Tensor | None = self.file.get_tensor(known) if known in self.names else None
+        return found
+
+
+def save(distances: Distances, folder: Path) -> None:
+    """Write weights.safetensors atomically: an array (W,) by pair, and the names as JSON in bytes."""
+    names = np.frombuffer(json.dumps(distances.names).encode(), dtype=np.uint8)
+    arrays = {NAMES: names, **distances.squared}
+    write_atomically(folder / FILE, lambda temporary: save_file(arrays, temporary))
+
+
+def load(folder: Path) -> Distances | None:
+    """What `save` left in a run's directory; None where there is nothing."""
+    if not (folder / FILE).is_file():
+        return None
+    arrays = load_file(folder / FILE)
+    return Distances(tuple(json.loads(arrays.pop(NAMES).tobytes())), arrays)

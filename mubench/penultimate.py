@@ -1,0 +1,81 @@
+"""Features of a sample of examples: what goes into the layer that makes the scores, for D_f and test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mubench import anatomy, prediction
+from mubench.data import Stream
+from mubench.errors import UsageError
+from mubench.metrics.base import Outputs, Splits
+from mubench.workbench import Workbench
+
+SPLITS = ("forget", "test")
+MOST = 256  # examples a split: of 768 features 0.8 MB, and similarities of models to about a hundredth
+
+
+def complete(
+    bench: Workbench,
+    splits: Splits,
+    rows: Mapping[str, np.ndarray],
+    model: Callable[[], nn.Module],
+    kept: Path | None = None,
+) -> Splits:
+    """The splits, D_f and test with `penultimate` features of up to 256 examples each.
+
+    `model` is asked for only if something has to be computed; a shared model's folder `kept` is looked
+    into first, and filled. A network whose scores come from no linear layer has no such features.
+    """
+    return {
+        name: _completed(bench, name, outputs, rows[name], model, kept) if name in SPLITS else outputs
+        for name, outputs in splits.items()
+    }
+
+
+def _completed(
+    bench: Workbench, split: str, outputs: Outputs, rows: np.ndarray, model: Callable[[], nn.Module],
+    kept: Path | None,
+) -> Outputs:  # fmt: skip
+    sample = prediction.sample(len(rows), MOST, bench.config.settings.seed.eval)
+    digest = hashlib.sha256(rows[sample].astype(np.int64).tobytes()).hexdigest()[:12]
+    path = kept / f"penultimate-{split}-{digest}.safetensors" if kept else None
+    if path is not None and path.is_file():
+        return replace(outputs, probed=sample, penultimate=prediction.load(path)[split].penultimate)
+    found = features(bench, split, rows[sample], model())
+    if path is not None and found is not None:
+        few = Outputs(outputs.losses[sample], outputs.targets[sample], penultimate=found)
+        prediction.save({split: few}, path)
+    return replace(outputs, probed=sample, penultimate=found)
+
+
+@torch.inference_mode()
+def features(bench: Workbench, split: str, rows: np.ndarray, model: nn.Module) -> np.ndarray | None:
+    """What goes into the last layer for some rows, (M, D) float32; None where no such layer is called."""
+    model.eval()
+    try:
+        layer = anatomy.last_layer(model, bench.classes, bench.adapter.added(model))
+    except UsageError:
+        return None
+    seen: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    columns = bench.columns["train" if split in ("forget", "retain") else split]
+    size = bench.config.settings.evaluation.batch_size
+    parts: list[Tensor] = []
+    try:
+        with torch.compiler.set_stance("force_eager"):  # a compiled network passes hooks by
+            for batch in Stream(columns, torch.from_numpy(rows), size, bench.engine.device).batches(None):
+                prepared = bench.modality.prepare(batch, bench.spec.input, None)
+                with bench.engine.autocast():
+                    bench.modality.logits(model, prepared)
+                parts += [bench.modality.penultimate(inputs.float(), prepared).cpu() for inputs in seen[-1:]]
+                seen.clear()
+    finally:
+        hook.remove()
+    return torch.cat(parts).numpy() if parts else None
