@@ -24,7 +24,7 @@ FLOORS = [
     ["checkpoints", "remembered", "optimization", "prediction", "adapters"],
     ["workbench", "anatomy"],
     ["training"],
-    ["run", "artifacts", "generation", "sensitivity"],
+    ["run", "artifacts", "generation", "sensitivity", "penultimate", "distances"],
     ["methods", "evaluation"],
     ["stages", "connect", "search"],
     ["experiment", "report", "verify"],
