@@ -13,7 +13,6 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
-from mubench.artifacts import Artifact
 from mubench.files import write_atomically
 from mubench.metrics.base import Distances
 from mubench.workbench import Workbench
@@ -21,15 +20,15 @@ from mubench.workbench import Workbench
 FILE, NAMES = "weights.safetensors", "names"
 
 
-def measure(bench: Workbench, model: nn.Module, shared: Mapping[str, Artifact]) -> Distances | None:
-    """Squared distances between the unlearned network and the shared ones on disk, of each pair.
+def measure(bench: Workbench, model: nn.Module, shared: Mapping[str, Path]) -> Distances | None:
+    """Squared distances between the unlearned network and the shared ones in their folders, of each pair.
 
     An adapter's updates count as part of the weights. None, and a warning, where a weight of the
     unlearned network is not the others' by name and shape.
     """
     network = bench.adapter.merged(model) if bench.adapter.added(model) else model
     own = dict(network.named_parameters())
-    readers = {role: _Stored(artifact.folder / "model.safetensors") for role, artifact in shared.items()}
+    readers = {role: _Stored(folder / "model.safetensors") for role, folder in shared.items()}
     found: dict[str, list[float]] = {}
     for name, weight in own.items():
         stored = {role: reader.weight(name) for role, reader in readers.items()}
