@@ -19,7 +19,7 @@ LATER = ("models",)  # fields that records written before them lack
 # What a run leaves besides its record; the record knows their hashes.
 FILES = (
     "predictions.safetensors", "forget_ids.npy", "history.jsonl", "model/model.safetensors",
-    "model/adapter_model.safetensors", "model/adapter_config.json",
+    "model/adapter_model.safetensors", "model/adapter_config.json", "weights.safetensors",
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mubench import artifacts, environment, evaluation, models, prediction
+from mubench import artifacts, distances, environment, evaluation, models, prediction
 from mubench.artifacts import Artifact
 from mubench.checking import component
 from mubench.config import RunConfig
@@ -19,7 +19,7 @@ from mubench.engine import PeakMemory
 from mubench.errors import NotApplicable
 from mubench.files import write_atomically
 from mubench.methods.base import Method
-from mubench.metrics.base import Metric, Splits
+from mubench.metrics.base import Distances, Metric, Splits
 from mubench.optimization import build_optimizer
 from mubench.progress import Reporter
 from mubench.records import Record
@@ -45,12 +45,15 @@ def work(bench: Workbench, method: Method, record: Record) -> None:
     evidence = _evidence(bench, run, original, retrained, metrics)
     if any("incompetent" in metric.needs for metric in metrics):
         evidence["incompetent"] = evaluation.incompetent(bench)
+    apart = _distances(bench, run, original, retrained, metrics)
     record.metrics, record.reasons = evaluation.score(
-        evidence, metrics, method.ascends, config.settings.seed.eval
+        evidence, metrics, method.ascends, config.settings.seed.eval, distances=apart
     )
     cost["evaluate_seconds"] = time.perf_counter() - started
     record.cost = _with_reference(cost, method, original, retrained)
     _store(bench, run, evidence["unlearned"])
+    if apart is not None:
+        distances.save(apart, folder)
     if folder.joinpath("checkpoints").is_dir():
         shutil.rmtree(folder / "checkpoints")
 
@@ -183,6 +186,16 @@ def _evidence(
     if retrained is not None:
         found["retrained"] = evaluation.of_artifact(bench, retrained, metrics)
     return found
+
+
+def _distances(
+    bench: Workbench, run: Run, original: Artifact, retrained: Artifact | None, metrics: Sequence[Metric]
+) -> Distances | None:
+    """Those between the weights of all models at hand, if a metric reads them."""
+    if not any(metric.reads == "weights" for metric in metrics):
+        return None
+    folders = {shared.role: shared.folder for shared in (original, retrained) if shared is not None}
+    return distances.measure(bench, run.model, {**folders})
 
 
 def _with_reference(
