@@ -194,8 +194,8 @@ def _distances(
     """Those between the weights of all models at hand, if a metric reads them."""
     if not any(metric.reads == "weights" for metric in metrics):
         return None
-    folders = {shared.role: shared.folder for shared in (original, retrained) if shared is not None}
-    return distances.measure(bench, run.model, {**folders})
+    folders = {str(shared.role): shared.folder for shared in (original, retrained) if shared is not None}
+    return distances.measure(bench, run.model, folders)
 
 
 def _with_reference(
