@@ -15,7 +15,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 # A room stands above everything it imports. Rooms on one floor do not import each other; modules of
 # one folder may.
 FLOORS = [
-    ["errors", "fingerprint"],
+    ["errors", "fingerprint", "statistics"],
     ["files", "schema", "hub", "catalog", "environment", "official", "extras", "citations", "facts"],
     ["config"],
     ["progress", "records", "verified", "metrics.base", "data", "divergence", "checking", "optimizers"],
@@ -26,7 +26,9 @@ FLOORS = [
     ["training"],
     ["run", "artifacts", "generation", "sensitivity", "penultimate", "distances"],
     ["methods", "evaluation"],
-    ["stages", "connect", "search"],
+    ["connect", "search"],
+    ["attacks"],
+    ["stages"],
     ["experiment", "report", "verify"],
     ["commands"],
     ["cli"],
@@ -45,6 +47,7 @@ LIGHT = (
     "verified",
     "report",
     "metrics",
+    "statistics",
 )
 
 
