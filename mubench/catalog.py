@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files
@@ -13,7 +13,7 @@ from mubench.errors import UsageError, did_you_mean
 
 GROUPS = (
     "task", "modality", "model", "method", "recipe", "deletion", "adapter", "curriculum", "optimizer",
-    "evaluation", "sweep",
+    "evaluation", "attack", "sweep",
 )  # fmt: skip
 
 
@@ -40,7 +40,10 @@ def plural(group: str) -> str:
 
 
 def config_dirs(extra: Iterable[str | Path] = ()) -> list[Path]:
-    """Every folder searched for configs, the user's own first; UsageError for one that is missing."""
+    """Every folder searched for configs, the user's own first; UsageError for one that is missing.
+
+    Of several yamls of one name the first is taken, here as in what a run composes.
+    """
     mine = [Path(folder).absolute() for folder in extra]
     for folder in mine:
         if not folder.is_dir():
@@ -68,6 +71,25 @@ def path_of(group: str, name: str, dirs: Sequence[Path]) -> Path:
         raise UsageError(f"unknown kind '{group}'.{did_you_mean(group, GROUPS)} (mubench ls)")
     hint = did_you_mean(name, known)
     raise UsageError(f"unknown {group} '{name}'.{hint} (mubench ls {plural(group)})")
+
+
+def replaced(choices: Mapping[str, str | None], dirs: Sequence[Path]) -> list[str]:
+    """What a run takes instead of mubench's own yamls, a sentence each; `choices` are names by group."""
+    told = []
+    for group, name in choices.items():
+        first, *others = [found for at in dirs if (found := at / group / f"{name}.yaml").is_file()] or [None]
+        if first and others:
+            told.append(f"{group} {name} from {first}, not mubench's own".strip())
+            recipe = str(choices.get("recipe"))
+            if group == "method" and recipe.startswith(f"{name}/") and _packaged("recipe", recipe, dirs):
+                told.append(f"recipe {recipe} is mubench's own and changes it (recipe=none leaves it out)")
+    return told
+
+
+def _packaged(group: str, name: str, dirs: Sequence[Path]) -> bool:
+    """Whether mubench's own yaml is the first of this name."""
+    found = [at for at in dirs if (at / group / f"{name}.yaml").is_file()]
+    return found[:1] == [packaged_dir()]
 
 
 def header(path: Path) -> list[str]:

@@ -36,6 +36,10 @@ def check(composed: DictConfig, overrides: Sequence[str], dirs: Sequence[Path] =
     _same_modality(resolved, dirs)
     for group in COMPONENTS:
         merged[group] = {**_typed(resolved[group], group), "_target_": resolved[group]["_target_"]}
+    for name, node in list(merged.evaluation.attacks.items()):
+        where = f"evaluation.attacks.{name}"
+        _named(node, where)
+        merged.evaluation.attacks[name] = {**_typed(node, where), "_target_": node["_target_"]}
     for part in ("training", "unlearning"):
         _value(merged[part], f"{part}.")
     settings, plain = _value(merged, ""), OmegaConf.to_container(merged)

@@ -18,7 +18,7 @@ SEEDS = ("forget", "train", "unlearn", "eval")  # what key.seed holds
 LATER = ("models",)  # fields that records written before them lack
 # What a run leaves besides its record; the record knows their hashes.
 FILES = (
-    "predictions.safetensors", "forget_ids.npy", "history.jsonl", "model/model.safetensors",
+    "predictions.safetensors", "curves.json", "forget_ids.npy", "history.jsonl", "model/model.safetensors",
     "model/adapter_model.safetensors", "model/adapter_config.json", "weights.safetensors",
 )  # fmt: skip
 
@@ -88,6 +88,23 @@ def finished(folder: Path) -> Record | None:
         return None
     verify(folder, record.files)
     return record
+
+
+def write_curves(folder: Path, curves: dict[str, Any]) -> None:
+    """Write curves.json: what attacks left of each model, by role and attack."""
+    write_json(folder / "curves.json", {"schema": SCHEMA, "curves": curves})
+
+
+def curves(folder: Path) -> dict[str, Any]:
+    """What attacks left of a run's models, by role and attack; nothing where none were made."""
+    path = folder / "curves.json"
+    if not path.is_file():
+        return {}
+    content = read_json(path)
+    if content.get("schema") != SCHEMA or not isinstance(content.get("curves"), dict):
+        raise Corrupt(f"{path} has schema {content.get('schema')!r}, not {SCHEMA}")
+    found: dict[str, Any] = content["curves"]
+    return found
 
 
 def run_dirs(out: Path) -> Iterator[Path]:

@@ -17,7 +17,7 @@ DIRS = catalog.config_dirs()
 # A choice on its own needs these beside it.
 COMPANIONS = {"file": ["deletion.path={here}"], "official": ["task=cifar10"]}
 READ_BY_MODALITIES = {"image_size", "vocabulary", "tokenizer", "features", "prompt_length"}
-APART = ("sweep", "recipe")  # no node of their own
+APART = ("sweep", "recipe", "attack")  # no node of their own, or one below evaluation
 EVERY = [
     (group, name) for group in catalog.GROUPS if group not in APART for name in catalog.names(group, DIRS)
 ]

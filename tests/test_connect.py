@@ -14,6 +14,7 @@ from mubench.connect import curves
 from mubench.connect.pair import load, read, weights
 from mubench.connect.walk import Plan, measure, renew_statistics, train
 from mubench.errors import UsageError
+from mubench.metrics.robustness import barrier
 from mubench.progress import Reporter
 
 A, B, C = ({"w": torch.tensor(values)} for values in ([1.0, -3.0], [0.5, 8.0], [-2.0, 7.0]))
@@ -51,10 +52,10 @@ def test_a_line_is_a_bezier_curve_around_the_midpoint():
 
 def test_a_barrier_is_the_height_above_the_line_between_the_ends():
     t = [0.0, 0.25, 0.5, 1.0]
-    assert curves.barrier(t, [1.0, 4.0, 2.5, 3.0]) == 2.5
-    assert curves.barrier(t, [1.0, 1.0, 1.0, 3.0]) == 0
-    assert curves.barrier(t, [0.9, 0.5, 0.95, 0.7], higher=True) == pytest.approx(0.35)
-    assert curves.barrier(t, [1.0, None, 2.0, 3.0]) is None
+    assert barrier(t, [1.0, 4.0, 2.5, 3.0]) == 2.5
+    assert barrier(t, [1.0, 1.0, 1.0, 3.0]) == 0
+    assert barrier(t, [0.9, 0.5, 0.95, 0.7], higher=True) == pytest.approx(0.35)
+    assert barrier(t, [1.0, None, 2.0, 3.0]) is None
 
 
 @pytest.fixture(scope="module")
@@ -109,10 +110,10 @@ def test_the_ends_are_the_models_and_a_trained_middle_has_a_smaller_loss(saved):
         with torch.no_grad():
             for key, weight in network.named_parameters():
                 weight.copy_(values[key])
-        renew_statistics(bench, network, plan)
+        renew_statistics(bench, network, plan.rows)
         at[name] = measure(bench, network)
     assert at["trained"]["retain_loss"] < at["middle"]["retain_loss"]
-    renew_statistics(bench, pair.networks[0], plan)
+    renew_statistics(bench, pair.networks[0], plan.rows)
     assert measure(bench, pair.networks[0]) == at["first"]
 
 
@@ -123,7 +124,7 @@ def test_statistics_are_the_mean_over_batches_of_all_rows(saved):
     norm = next(m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d))
     momentum = norm.momentum
     handle = norm.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().double()))
-    renew_statistics(bench, network, Plan())
+    renew_statistics(bench, network, "retain")
     handle.remove()
     assert sum(map(len, seen)) == len(bench.split.retain)
     mean = torch.stack([x.mean((0, 2, 3)) for x in seen]).mean(0)
@@ -146,7 +147,7 @@ def test_under_lora_the_path_runs_through_updates_and_head_alone(tmp_path, saved
     before = {name: value.clone() for name, value in pair.networks[0].state_dict().items()}
     half = {name: (first[name] + last[name]) / 2 for name in first}
     train(pair.bench, pair.networks[0], curves.chain, (first, half, last), Plan(epochs=1), "test")
-    renew_statistics(pair.bench, pair.networks[0], Plan())
+    renew_statistics(pair.bench, pair.networks[0], "retain")
     moved = {n for n, value in pair.networks[0].state_dict().items() if not torch.equal(value, before[n])}
     assert moved and moved <= set(first)
     with pytest.raises(UsageError, match="differ in their adapter: 'lora' and 'none'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,10 @@ class Adapter(ABC):
         return frozenset()
 
     @abstractmethod
+    def merged(self, model: nn.Module) -> nn.Module:
+        """A copy of the network without the adapter that computes what the model does."""
+
+    @abstractmethod
     def save(self, model: nn.Module, folder: Path) -> None:
         """What has to be kept beside the original to have the unlearned model again, atomically."""
 
@@ -53,6 +58,10 @@ class NoAdapter(Adapter):
     def attach(self, model: nn.Module, classes: int, seed: int, reporter: Reporter) -> nn.Module:
         """The model as it is."""
         return model
+
+    def merged(self, model: nn.Module) -> nn.Module:
+        """A copy of the model."""
+        return copy.deepcopy(model)
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """The whole model."""

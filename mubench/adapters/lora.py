@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -79,6 +80,17 @@ class LoRA(Adapter):
     def added(self, model: nn.Module) -> frozenset[str]:
         """A and B of every layer."""
         return frozenset(name for name, _ in model.named_parameters() if ".lora_" in name)
+
+    def merged(self, model: nn.Module) -> nn.Module:
+        """A copy whose layers are plain again, their updates added to their weights."""
+        from peft.tuners.lora import LoraLayer
+
+        copied = copy.deepcopy(model)
+        for name, layer in list(copied.named_modules()):
+            if isinstance(layer, LoraLayer):
+                layer.merge()
+                copied.set_submodule(name, layer.get_base_layer())
+        return copied
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """The updates and the head as peft keeps them, so that its PeftModel.from_pretrained reads them."""

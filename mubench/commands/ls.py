@@ -2,8 +2,8 @@
 
 What there is, a line each; of methods also the sets they read (F: forget, R: retain, V: validation)
 and what they apply to. KIND is tasks, modalities, models, methods, recipes, metrics, deletions, adapters,
-curricula, optimizers, evaluations, sweeps or runs. Without a kind: all tasks, models, methods, deletions
-and sweeps.
+curricula, optimizers, evaluations, attacks, sweeps or runs. Without a kind: all tasks, models, methods,
+deletions and sweeps.
 
   GLOB              only names that match, such as 'mini/*'
   --json            a JSON object {name: description} (of each kind, if none is named)
@@ -35,6 +35,7 @@ KINDS = {
     "curricula": "curriculum",
     "optimizers": "optimizer",
     "evaluations": "evaluation",
+    "attacks": "attack",
     "sweeps": "sweep",
     "runs": "",
 }

@@ -1,8 +1,8 @@
-"""Paths between two points by way of a third (Garipov et al., 2018), and how high a path rises."""
+"""Paths between two points by way of a third (Garipov et al., 2018)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
@@ -39,16 +39,3 @@ def point(
     """The weights at t, by name; those of the first and of the last at t = 0 and t = 1, to the bit."""
     a, b, c = curve(t)
     return {name: a * first[name] + b * middle[name] + c * last[name] for name in first}
-
-
-def barrier(t: Sequence[float], values: Sequence[float | None], higher: bool = False) -> float | None:
-    """How far values at t rise above the chord between the ends (fall below it, where higher is better).
-
-    At least 0; None where a value is missing.
-    """
-    known = [value for value in values if value is not None]
-    if len(known) < len(values):
-        return None
-    chord = [(1 - at) * known[0] + at * known[-1] for at in t]
-    above = [value - level for value, level in zip(known, chord, strict=True)]
-    return max(0.0, -min(above) if higher else max(above))

@@ -12,16 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from mubench import evaluation
-from mubench.connect.curves import CURVES, TRAINED, Curve, barrier, point
+from mubench.connect.curves import CURVES, TRAINED, Curve, point
 from mubench.connect.pair import Pair, weights
 from mubench.data import Batch, Stream
 from mubench.gradients import Elsewhere
 from mubench.metrics import goal_of
+from mubench.metrics.robustness import barrier
+from mubench.scoring import Values
 from mubench.training import Fit, Pass, train_mode
 from mubench.workbench import Workbench
 
 SPLITS = ("forget", "retain", "test")
-Values = dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def train(
         return modality.losses(modality.logits(there, batch), batch.targets).mean()
 
     recipe = replace(bench.config.settings.training, epochs=plan.epochs)
-    passes = [Pass(_stream(bench, plan, recipe.batch_size), loss)] * plan.epochs
+    passes = [Pass(_stream(bench, plan.rows, recipe.batch_size), loss)] * plan.epochs
     Fit(
         network, passes, recipe, bench.engine, plan.seed, bench.reporter, f"the middle of {title}",
         lambda batch, generator: modality.prepare(batch, bench.spec.input, generator),
@@ -84,16 +85,12 @@ def train(
 def measure(bench: Workbench, network: nn.Module) -> Values:
     """Every metric of a split that needs nothing generated, on D_f, D_r and the test set."""
     rows = evaluation.rows_of(bench)
-    splits = {name: bench.predict(network, name, rows[name]) for name in SPLITS}
-    reads = evaluation.gives(bench.modality, bench.config.settings.task) - {"texts", "pictures"}
-    metrics = [metric for metric in evaluation.chosen(["all"], reads) if metric.scope == "split"]
-    values, _ = evaluation.score({"unlearned": splits}, metrics, False, 0)
-    return values["unlearned"] or {}
+    return evaluation.measure(bench, network, {name: rows[name] for name in SPLITS})
 
 
 def _at(bench: Workbench, network: nn.Module, there: Mapping[str, Tensor], plan: Plan) -> Values:
     _fill(network, there)
-    renew_statistics(bench, network, plan)
+    renew_statistics(bench, network, plan.rows)
     return measure(bench, network)
 
 
@@ -104,13 +101,13 @@ def _fill(network: nn.Module, values: Mapping[str, Tensor]) -> None:
             weight.copy_(values[name])
 
 
-def _stream(bench: Workbench, plan: Plan, size: int) -> Stream:
-    return Stream(bench.columns["train"], bench.rows(plan.rows), size, bench.engine.device)
+def _stream(bench: Workbench, rows: str, size: int) -> Stream:
+    return Stream(bench.columns["train"], bench.rows(rows), size, bench.engine.device)
 
 
 @torch.no_grad()
-def renew_statistics(bench: Workbench, network: nn.Module, plan: Plan) -> None:
-    """Means and variances of batch normalisation over all rows: no point of a path has its own yet.
+def renew_statistics(bench: Workbench, network: nn.Module, rows: str) -> None:
+    """Means and variances of batch normalisation over all rows of a set: no point of a path has its own yet.
 
     Those of layers that an adapter holds still stay as they are, as in unlearning.
     """
@@ -123,7 +120,7 @@ def renew_statistics(bench: Workbench, network: nn.Module, plan: Plan) -> None:
         norm.momentum = None  # the mean over all batches, each alike
         norm.train()
     size = bench.config.settings.training.batch_size
-    for batch in _stream(bench, plan, size).batches(None) if kept else ():
+    for batch in _stream(bench, rows, size).batches(None) if kept else ():
         prepared = bench.modality.prepare(batch, bench.spec.input, None)
         with bench.engine.autocast():
             bench.modality.logits(network, prepared)

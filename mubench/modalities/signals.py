@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -34,6 +35,16 @@ def of(values: Tensor, own: Tensor | None = None) -> Signal:
     mean = (flat * counted).sum(1, keepdim=True) / count
     variance = ((flat - mean).square() * counted).sum(1, keepdim=True) / count
     return Signal(values, variance.sqrt().view(-1, *[1] * (values.dim() - 1)) * mask)
+
+
+def noise(values: Tensor, rows: Tensor, *seeds: int) -> Tensor:
+    """Standard normal noise of the values' shape (B, ...) that a row (B,) and the seeds decide."""
+
+    def one(row: int) -> Tensor:
+        seed = int(np.random.SeedSequence([*seeds, row]).generate_state(1, np.uint64)[0])
+        return torch.randn(values.shape[1:], generator=torch.Generator().manual_seed(seed))
+
+    return torch.stack([one(row) for row in rows.tolist()]).to(values)
 
 
 def words(model: nn.Module) -> nn.Module:

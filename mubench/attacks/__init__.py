@@ -1,0 +1,1 @@
+"""Attacks on the forgetting: what they are done to, one file each, and how they are carried out."""
