@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from mubench import models, prediction
+from mubench import evidence, models
 from mubench.data import Stream
 from mubench.engine import PeakMemory
 from mubench.environment import now, versions
@@ -61,7 +61,7 @@ def stored(bench: Workbench, role: Role, warn: bool = True) -> Artifact | None:
         return None
     if content is None:
         return None
-    return Artifact(role, folder, prediction.load(folder / "predictions.safetensors"), content["cost"])
+    return Artifact(role, folder, evidence.load(folder / "predictions.safetensors"), content["cost"])
 
 
 def _train(bench: Workbench, role: Role, folder: Path) -> Artifact:
@@ -75,7 +75,7 @@ def _train(bench: Workbench, role: Role, folder: Path) -> Artifact:
     model, effort = _make(bench, role, rows, folder / "checkpoint.pt")
     predictions = predict_all(bench, model)
     models.save(model, folder / "model.safetensors")
-    prediction.save(predictions, folder / "predictions.safetensors")
+    evidence.save(predictions, folder / "predictions.safetensors")
     content: dict[str, Any] = {
         "role": role,
         "fingerprint": config.model_fingerprint(role),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,46 +10,14 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from mubench import generation, penultimate, prediction, sensitivity
+from mubench import evidence, generation, penultimate, sensitivity
 from mubench.artifacts import Artifact
-from mubench.errors import NotApplicable, UsageError, did_you_mean
-from mubench.metrics import METRICS, Metric
-from mubench.metrics.base import Curves, Distances, Outputs, Splits, Unavailable, View
+from mubench.metrics import Metric
+from mubench.metrics.base import Splits, View
 from mubench.modalities.base import Modality
 from mubench.models import reference_seed
+from mubench.scoring import Values, chosen, score
 from mubench.workbench import Workbench
-
-Values = dict[str, float | None]
-GROUPS = ("unlearned", "original", "retrained")
-
-
-def chosen(names: Iterable[str], gives: frozenset[str], attacks: Collection[str] = ()) -> list[Metric]:
-    """The metrics of a run of these names, "all" for every one that applies to what the modality gives.
-
-    UsageError with the nearest name for an unknown one or one of several runs; NotApplicable for one
-    that cannot apply. `attacks` are made in this run: metrics of others are not among all.
-    """
-    wanted = list(names)
-    for name in wanted:
-        if name != "all" and name not in METRICS:
-            raise UsageError(f"unknown metric '{name}'.{did_you_mean(name, METRICS)} (mubench ls metrics)")
-        if name != "all" and METRICS[name].scope == "cell":
-            raise UsageError(
-                f"metric '{name}' compares runs of several seeds: mubench score RUN... metrics=[{name}]"
-            )
-        if name != "all" and METRICS[name].attack not in ("", *attacks):
-            raise UsageError(
-                f"metric '{name}' reads what the attack '{METRICS[name].attack}' leaves: evaluation=robust"
-            )
-        if name != "all" and METRICS[name].reads not in gives:
-            raise NotApplicable(
-                f"metric '{name}' reads {METRICS[name].reads}; this task gives {', '.join(sorted(gives))}"
-            )
-    return [
-        m for m in METRICS.values()
-        if m.name in wanted
-        or ("all" in wanted and m.reads in gives and m.scope != "cell" and m.attack in ("", *attacks))
-    ]  # fmt: skip
 
 
 def gives(modality: Modality, task: Mapping[str, Any]) -> frozenset[str]:
@@ -83,7 +50,7 @@ def of_artifact(bench: Workbench, artifact: Artifact, metrics: Sequence[Metric])
     """A shared model's stored predictions, forget and retain cut out of the training rows."""
     rows = rows_of(bench)
     found = {
-        name: prediction.take(artifact.predictions["train"], rows[name])
+        name: evidence.take(artifact.predictions["train"], rows[name])
         if name in ("forget", "retain") else artifact.predictions[name]
         for name in rows
     }  # fmt: skip
@@ -124,57 +91,5 @@ def measure(bench: Workbench, network: nn.Module, rows: Mapping[str, np.ndarray]
     splits = {name: bench.predict(network, name, some) for name, some in rows.items()}
     reads = gives(bench.modality, bench.config.settings.task) - {"texts", "pictures"}
     metrics = [metric for metric in chosen(["all"], reads) if metric.scope == "split"]
-    values, _ = score({"unlearned": splits}, metrics, False, 0)
+    values, _ = score(View("unlearned", {"unlearned": splits}), metrics)
     return values["unlearned"] or {}
-
-
-def score(
-    evidence: Mapping[str, Splits],
-    metrics: Iterable[Metric],
-    ascent: bool,
-    seed: int,
-    curves: Mapping[str, Mapping[str, Curves]] | None = None,
-    distances: Distances | None = None,
-) -> tuple[dict[str, Values | None], dict[str, str]]:
-    """Values by role, with "relative" for pairs, and the reasons why values are null.
-
-    `curves` are what attacks left, by role and attack; `distances` are those of the models' weights.
-    """
-    found: dict[str, Values | None] = {role: {} if role in evidence else None for role in GROUPS}
-    found["relative"] = {}
-    reasons: dict[str, str] = {}
-    for metric in metrics:
-        roles = ("unlearned",) if metric.scope == "relative" else GROUPS
-        for role in roles:
-            values = found["relative" if metric.scope == "relative" else role]
-            if values is not None:
-                view = View(role, evidence, ascent, seed, curves=curves or {}, distances=distances)
-                group = "relative" if metric.scope == "relative" else role
-                for name, value in _values(metric, view).items():
-                    values[name] = value if isinstance(value, float) else None
-                    if isinstance(value, str):
-                        reasons[f"{group}.{name}"] = value
-    return found, reasons
-
-
-def _values(metric: Metric, view: View) -> dict[str, float | str]:
-    """A metric's numbers by name; a sentence in place of a number that cannot be computed."""
-    if metric.scope != "split":
-        return _call(metric, metric.name, view)
-    values: dict[str, float | str] = {}
-    for split, outputs in view.models[view.role].items():
-        values |= _call(metric, f"{split}_{metric.name}", outputs)
-    return values
-
-
-def _call(metric: Metric, name: str, argument: View | Outputs) -> dict[str, float | str]:
-    try:
-        result = metric.function(argument)
-    except Unavailable as reason:
-        several = metric.scope != "split" and not isinstance(metric.goal, str)
-        return dict.fromkeys((several and metric.goal) or [name], str(reason))
-    values = result if isinstance(result, dict) else {name: result}
-    return {
-        key: float(value) if math.isfinite(value) else f"it came out as {value}"
-        for key, value in values.items()
-    }

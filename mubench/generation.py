@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mubench import prediction
+from mubench import evidence
 from mubench.data import Stream
 from mubench.metrics.base import Outputs, Splits
 from mubench.workbench import Workbench
@@ -36,15 +36,15 @@ def _complete(
     kept: Path | None,
 ) -> Outputs:  # fmt: skip
     settings = bench.config.settings
-    sample = prediction.sample(len(rows), settings.evaluation.generate, settings.seed.eval)
+    sample = evidence.sample(len(rows), settings.evaluation.generate, settings.seed.eval)
     path = kept / f"{split}-{_name(rows[sample], bench)}.safetensors" if kept else None
     if path is not None and path.is_file():
-        return replace(outputs, sampled=sample, **_generated(prediction.load(path)[split]))
+        return replace(outputs, sampled=sample, **_generated(evidence.load(path)[split]))
     found = generate(bench, split, rows[sample], model())
     whole = replace(outputs, sampled=sample, **found)
     if path is not None:
-        few = prediction.take(outputs, sample)
-        prediction.save({split: replace(few, sampled=sample, **found)}, path)
+        few = evidence.take(outputs, sample)
+        evidence.save({split: replace(few, sampled=sample, **found)}, path)
     return whole
 
 

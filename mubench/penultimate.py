@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mubench import anatomy, prediction
+from mubench import anatomy, evidence
 from mubench.data import Stream
 from mubench.errors import UsageError
 from mubench.metrics.base import Outputs, Splits
@@ -43,15 +44,15 @@ def _completed(
     bench: Workbench, split: str, outputs: Outputs, rows: np.ndarray, model: Callable[[], nn.Module],
     kept: Path | None,
 ) -> Outputs:  # fmt: skip
-    sample = prediction.sample(len(rows), MOST, bench.config.settings.seed.eval)
+    sample = evidence.sample(len(rows), MOST, bench.config.settings.seed.eval)
     digest = hashlib.sha256(rows[sample].astype(np.int64).tobytes()).hexdigest()[:12]
     path = kept / f"penultimate-{split}-{digest}.safetensors" if kept else None
     if path is not None and path.is_file():
-        return replace(outputs, probed=sample, penultimate=prediction.load(path)[split].penultimate)
+        return replace(outputs, probed=sample, penultimate=evidence.load(path)[split].penultimate)
     found = features(bench, split, rows[sample], model())
     if path is not None and found is not None:
         few = Outputs(outputs.losses[sample], outputs.targets[sample], penultimate=found)
-        prediction.save({split: few}, path)
+        evidence.save({split: few}, path)
     return replace(outputs, probed=sample, penultimate=found)
 
 
@@ -69,7 +70,7 @@ def features(bench: Workbench, split: str, rows: np.ndarray, model: nn.Module) -
     size = bench.config.settings.evaluation.batch_size
     parts: list[Tensor] = []
     try:
-        with torch.compiler.set_stance("force_eager"):  # a compiled network passes hooks by
+        with _uncompiled(bench):
             for batch in Stream(columns, torch.from_numpy(rows), size, bench.engine.device).batches(None):
                 prepared = bench.modality.prepare(batch, bench.spec.input, None)
                 with bench.engine.autocast():
@@ -79,3 +80,11 @@ def features(bench: Workbench, split: str, rows: np.ndarray, model: nn.Module) -
     finally:
         hook.remove()
     return torch.cat(parts).numpy() if parts else None
+
+
+def _uncompiled(bench: Workbench) -> AbstractContextManager[object]:
+    """Inside, a compiled network runs as it was written: else it passes hooks by. Importing this takes seconds."""
+    if not bench.config.settings.trainer.compile:
+        return nullcontext()
+    stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+    return stance

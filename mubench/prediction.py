@@ -1,23 +1,17 @@
-"""Predictions of a model on a split, as arrays that metrics read, and their file."""
+"""Predictions of a model on a split, as arrays that metrics read."""
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
 from mubench.data import Columns, Stream
 from mubench.engine import Engine
-from mubench.files import write_atomically
-from mubench.metrics.base import PER_EXAMPLE, TEXTS, Outputs, Splits
+from mubench.metrics.base import Outputs
 from mubench.modalities.base import Modality
 
 
@@ -55,44 +49,3 @@ def predict(
     if foreign:
         arrays["foreign"] = np.array([True])
     return Outputs(**arrays)
-
-
-def take(outputs: Outputs, rows: np.ndarray) -> Outputs:
-    """The predictions of some rows, without what was generated for a sample of all."""
-    whole = {name: getattr(outputs, name) for name in PER_EXAMPLE}
-    some: dict[str, Any] = {name: None if v is None else v[rows] for name, v in whole.items()}
-    return Outputs(**some, negative=outputs.negative)
-
-
-def sample(count: int, most: int, seed: int) -> np.ndarray:
-    """Places (M,) ascending of a fixed sample of `count` examples."""
-    if count <= most:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
-
-
-def save(splits: Splits, path: Path) -> None:
-    """All splits in one safetensors file, atomically, arrays named `<split>.<field>`."""
-    arrays = {
-        f"{split}.{item.name}": _array(value)
-        for split, outputs in splits.items()
-        for item in fields(Outputs)
-        if (value := getattr(outputs, item.name)) is not None
-    }
-    write_atomically(path, lambda temporary: save_file(arrays, temporary))
-
-
-def _array(value: np.ndarray | tuple[str, ...]) -> np.ndarray:
-    """A field as an array: texts as the bytes of a JSON list."""
-    if isinstance(value, tuple):
-        return np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)
-    return np.ascontiguousarray(value)
-
-
-def load(path: Path) -> Mapping[str, Outputs]:
-    """What `save` wrote."""
-    found: dict[str, dict[str, Any]] = defaultdict(dict)
-    for key, array in load_file(path).items():
-        split, _, name = key.rpartition(".")
-        found[split][name] = tuple(json.loads(array.tobytes())) if name in TEXTS else array
-    return {split: Outputs(**found[split]) for split in sorted(found)}

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mubench import anatomy, gradients, prediction
+from mubench import anatomy, evidence, gradients
 from mubench.data import Stream
 from mubench.metrics.base import Outputs, Splits, Unavailable, View
 from mubench.workbench import Workbench
@@ -44,11 +44,11 @@ def _norms(
     digest = hashlib.sha256(rows.astype(np.int64).tobytes()).hexdigest()[:12]
     path = kept / f"norms-{split}-{digest}.safetensors" if kept else None
     if path is not None and path.is_file():
-        return replace(outputs, gradient_norms=prediction.load(path)[split].gradient_norms)
+        return replace(outputs, gradient_norms=evidence.load(path)[split].gradient_norms)
     whole = replace(outputs, gradient_norms=norms(bench, split, rows, model()))
     if path is not None:
         only = Outputs(outputs.losses, outputs.targets, gradient_norms=whole.gradient_norms)
-        prediction.save({split: only}, path)
+        evidence.save({split: only}, path)
     return whole
 
 

@@ -11,15 +11,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from mubench import artifacts, distances, environment, evaluation, models, prediction
+from mubench import artifacts, distances, environment, evaluation, models, records, scoring
 from mubench.artifacts import Artifact
+from mubench.attacks import campaign
 from mubench.checking import component
 from mubench.config import RunConfig
 from mubench.engine import PeakMemory
 from mubench.errors import NotApplicable
+from mubench.evidence import save as save_predictions
 from mubench.files import write_atomically
 from mubench.methods.base import Method
-from mubench.metrics.base import Distances, Metric, Splits
+from mubench.metrics.base import Curves, Distances, Metric, Splits, View
+from mubench.modalities.base import Modality
 from mubench.optimization import build_optimizer
 from mubench.progress import Reporter
 from mubench.records import Record
@@ -39,19 +42,19 @@ def work(bench: Workbench, method: Method, record: Record) -> None:
     start = retrained if method.starts_from == "retrained" and retrained else original
     run, cost = unlearn(bench, method, start)
     started = time.perf_counter()
-    metrics = evaluation.chosen(
-        config.settings.evaluation.metrics, evaluation.gives(bench.modality, config.settings.task)
-    )
+    metrics = _metrics(config, bench.modality)
     evidence = _evidence(bench, run, original, retrained, metrics)
     if any("incompetent" in metric.needs for metric in metrics):
         evidence["incompetent"] = evaluation.incompetent(bench)
+    curves = campaign.carry_out(bench, run.model, original, retrained)
     apart = _distances(bench, run, original, retrained, metrics)
-    record.metrics, record.reasons = evaluation.score(
-        evidence, metrics, method.ascends, config.settings.seed.eval, distances=apart
+    view = View(
+        "unlearned", evidence, method.ascends, config.settings.seed.eval, curves=curves, distances=apart
     )
+    record.metrics, record.reasons = scoring.score(view, metrics)
     cost["evaluate_seconds"] = time.perf_counter() - started
     record.cost = _with_reference(cost, method, original, retrained)
-    _store(bench, run, evidence["unlearned"])
+    _store(bench, run, evidence["unlearned"], curves)
     if apart is not None:
         distances.save(apart, folder)
     if folder.joinpath("checkpoints").is_dir():
@@ -119,7 +122,14 @@ def check(config: RunConfig) -> None:
             f"method '{key['method']}' takes deletion={wanted}; here it is '{key['deletion']}'"
         )
     component(settings.curriculum, "curriculum").check(modality.gives)
-    evaluation.chosen(settings.evaluation.metrics, evaluation.gives(modality, settings.task))
+    campaign.named(settings.evaluation.attacks)
+    _metrics(config, modality)
+
+
+def _metrics(config: RunConfig, modality: Modality) -> list[Metric]:
+    """The metrics of the run; UsageError or NotApplicable for one that it cannot have."""
+    wanted, gives = config.settings.evaluation, evaluation.gives(modality, config.settings.task)
+    return scoring.chosen(wanted.metrics, gives, wanted.attacks)
 
 
 def refuse(bench: Workbench, method: Method) -> None:
@@ -211,12 +221,16 @@ def _with_reference(
     return {**cost, **seconds, "speedup": speedup}
 
 
-def _store(bench: Workbench, run: Run, predictions: Splits) -> None:
+def _store(
+    bench: Workbench, run: Run, predictions: Splits, curves: dict[str, dict[str, Curves]]
+) -> None:
     """Everything of the run but its record, which seals it."""
     folder = bench.config.run_dir
     ids = bench.data["train"].ids[bench.split.forget]
     write_atomically(folder / "forget_ids.npy", lambda path: _save_array(path, ids))
-    prediction.save(predictions, folder / "predictions.safetensors")
+    save_predictions(predictions, folder / "predictions.safetensors")
+    if curves:
+        records.write_curves(folder, curves)
     if bench.config.settings.save_model:
         bench.adapter.save(run.model, folder / "model")
     bench.reporter.write_history(folder / "history.jsonl")

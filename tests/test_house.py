@@ -19,8 +19,8 @@ FLOORS = [
     ["files", "schema", "hub", "catalog", "environment", "official", "extras", "citations", "facts"],
     ["config"],
     ["progress", "records", "verified", "metrics.base", "data", "divergence", "checking", "optimizers"],
-    ["storage", "modalities", "tasks", "deletion", "curricula", "networks", "plan", "metrics"],
-    ["models", "encoding", "engine", "gradients"],
+    ["storage", "modalities", "tasks", "deletion", "curricula", "networks", "plan", "metrics", "evidence"],
+    ["models", "encoding", "engine", "gradients", "scoring"],
     ["checkpoints", "remembered", "optimization", "prediction", "adapters"],
     ["workbench", "anatomy"],
     ["training"],
@@ -47,6 +47,8 @@ LIGHT = (
     "verified",
     "report",
     "metrics",
+    "scoring",
+    "evidence",
     "statistics",
 )
 
