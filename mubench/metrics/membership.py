@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mubench.metrics.base import Outputs, Unavailable, View, metric
+from mubench.metrics.base import Goal, Outputs, Unavailable, View, metric
 from mubench.metrics.performance import log_probabilities, losses
 
 Score = Callable[[Outputs], np.ndarray]  # (N,), larger for likelier members
@@ -66,9 +66,14 @@ def bootstrap_auc(
     return aucs
 
 
+def _low_loss(outputs: Outputs) -> np.ndarray:
+    return -losses(outputs)
+
+
 def pair(view: View, score: Score) -> tuple[np.ndarray, np.ndarray]:
     """Scores of D_f (n,), and of unseen examples like it (m,)."""
-    return score(view.outputs("forget")), score(view.outputs(view.outside()))
+    outside = view.outside()
+    return score(view.outputs("forget")), score(view.outputs(outside))
 
 
 def auc(members: np.ndarray, others: np.ndarray) -> float:
@@ -87,11 +92,13 @@ def auc_values(name: str, members: np.ndarray, others: np.ndarray, view: View) -
     return {name: value, f"{name}_low": float(low), f"{name}_high": float(high), **leak}
 
 
-def _tpr(view: View, rate: float) -> float:
-    """Share of D_f scored above all but `rate` of the test examples; no interpolation."""
+def true_positives(members: np.ndarray, others: np.ndarray, rate: float) -> float:
+    """Share of members (n,) scored above all but `rate` of the others (m,); no interpolation.
+
+    Unavailable where that is less than one of the others.
+    """
     from sklearn.metrics import roc_curve
 
-    members, others = pair(view, lambda outputs: -losses(outputs))
     if rate * len(others) < 1:
         raise Unavailable(f"{rate:.1%} of {len(others)} non-members is less than one example")
     labels = np.repeat([1, 0], [len(members), len(others)])
@@ -100,47 +107,54 @@ def _tpr(view: View, rate: float) -> float:
     return float(tpr[fpr <= rate].max())
 
 
-@metric(goal={"mia_auc": "match", "mia_leak": "match"}, reads="losses", source="Yeom et al., 1709.01604")
+def goals(name: str) -> dict[str, Goal]:
+    """The goals of an attack's AUC and leak: as the retrained model's."""
+    return {f"{name}_auc": "match", f"{name}_leak": "match"}
+
+
+@metric(goal=goals("mia"), reads="losses", source="Yeom et al., 1709.01604")
 def mia_auc(view: View) -> dict[str, float]:
     """AUC of telling D_f from test by a lower loss, in [0, 1], with a 95 % bootstrap interval.
 
     `mia_leak` = |2 AUC - 1| is the leak in either direction. The interval is of percentiles of
     1,000 resamples of both sets; it has no width where the two are perfectly separated.
     """
-    return auc_values("mia_auc", *pair(view, lambda outputs: -losses(outputs)), view)
+    return auc_values("mia_auc", *pair(view, _low_loss), view)
 
 
-@metric(goal="match", source="Salem et al., 1806.01246")
-def mia_confidence_auc(view: View) -> float:
+@metric(goal=goals("mia_confidence"), source="Salem et al., 1806.01246")
+def mia_confidence_auc(view: View) -> dict[str, float]:
     """AUC of telling D_f from test by a larger top probability, in [0, 1]; reads no label.
 
     The label's own probability would rank as the loss does, which `mia_auc` already says.
     """
-    return auc(*pair(view, confidence))
+    return auc_values("mia_confidence_auc", *pair(view, confidence), view)
 
 
-@metric(goal="match", source="Song & Mittal, 2003.10595")
-def mia_entropy_auc(view: View) -> float:
+@metric(goal=goals("mia_entropy"), source="Song & Mittal, 2003.10595")
+def mia_entropy_auc(view: View) -> dict[str, float]:
     """AUC of telling D_f from test by a lower prediction entropy, in [0, 1]; reads no label."""
-    return auc(*pair(view, lambda outputs: -entropy(outputs)))
+    return auc_values("mia_entropy_auc", *pair(view, lambda outputs: -entropy(outputs)), view)
 
 
-@metric(goal="match", source="Song & Mittal, 2003.10595")
-def mia_modified_entropy_auc(view: View) -> float:
+@metric(goal=goals("mia_modified_entropy"), source="Song & Mittal, 2003.10595")
+def mia_modified_entropy_auc(view: View) -> dict[str, float]:
     """AUC of telling D_f from test by a lower modified entropy, in [0, 1]."""
-    return auc(*pair(view, lambda outputs: -modified_entropy(outputs)))
+    return auc_values(
+        "mia_modified_entropy_auc", *pair(view, lambda outputs: -modified_entropy(outputs)), view
+    )
 
 
 @metric(goal={"mia_tpr@1%": "match"}, reads="losses", source="Carlini et al., 2112.03570")
 def mia_tpr_1(view: View) -> dict[str, float]:
     """Share of D_f found by a lower loss where 1 % of test is taken for members, in [0, 1]."""
-    return {"mia_tpr@1%": _tpr(view, 0.01)}
+    return {"mia_tpr@1%": true_positives(*pair(view, _low_loss), 0.01)}
 
 
 @metric(goal={"mia_tpr@0.1%": "match"}, reads="losses", source="Carlini et al., 2112.03570")
 def mia_tpr_01(view: View) -> dict[str, float]:
     """Share of D_f found by a lower loss where .1 % of test is taken for members, in [0, 1]."""
-    return {"mia_tpr@0.1%": _tpr(view, 0.001)}
+    return {"mia_tpr@0.1%": true_positives(*pair(view, _low_loss), 0.001)}
 
 
 def svc_efficacy(view: View) -> float:
