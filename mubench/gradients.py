@@ -74,7 +74,7 @@ def per_example(
             given = batch.inputs, batch.targets, batch.index, seen
             if mapped:
                 try:
-                    with _without_shortcuts():
+                    with without_shortcuts():
                         found = every(weights, *given)
                 except (RuntimeError, NotImplementedError) as error:
                     if "vmap" not in str(error):
@@ -102,7 +102,7 @@ def _one_by_one(gradient: Any, weights: dict[str, Tensor], given: Any) -> dict[s
 
 
 @contextmanager
-def _without_shortcuts() -> Iterator[None]:
+def without_shortcuts() -> Iterator[None]:
     """Attention in a form that torch.func maps.
 
     Transformers builds masks without looking whether they mask anything, as when it traces; torch takes
@@ -135,8 +135,8 @@ def mean(
 
 
 def norms(part: Mapping[str, Tensor]) -> Tensor:
-    """The Euclidean norm (b,) of each example's whole gradient."""
-    each = [torch.linalg.vector_norm(values.flatten(1), dim=1) for values in part.values()]
+    """The Euclidean norm (b,) of each whole gradient: values (b, ...) of every weight."""
+    each = [torch.linalg.vector_norm(values.reshape(len(values), -1), dim=1) for values in part.values()]
     found: Tensor = torch.linalg.vector_norm(torch.stack(each), dim=0)
     return found
 

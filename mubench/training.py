@@ -28,7 +28,7 @@ from mubench.optimization import build_optimizer, build_schedule
 from mubench.progress import Reporter, Stage
 from mubench.schema import Recipe
 
-Loss = Callable[[Any], Tensor]
+Loss = Callable[[Any], Tensor]  # of a prepared batch: one number, or (M,) of M models trained side by side
 LOOK_EVERY = 32  # batches between looks at the losses: each look waits for the device
 
 
@@ -215,9 +215,10 @@ class Fit:
         ragged = total % size if position > total - total % size else 0  # the last, smaller group
         with self._counting(current.loss, len(batch)):
             with self.engine.autocast():
-                loss = current.loss(prepared)
+                losses = current.loss(prepared)
+            loss = losses.sum()  # each of several models is moved by its own alone
             self.engine.accelerator.backward(loss if size == 1 else loss / (ragged or size))
-        self._unseen.append(loss.detach())
+        self._unseen.append(losses.detach().mean())
         if position == total or position % size == 0:
             self._update()
 

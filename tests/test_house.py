@@ -25,7 +25,7 @@ FLOORS = [
     ["workbench", "anatomy"],
     ["training"],
     ["run", "artifacts", "generation", "sensitivity", "penultimate", "distances"],
-    ["methods", "evaluation"],
+    ["methods", "evaluation", "shadows"],
     ["connect", "search"],
     ["attacks"],
     ["stages"],

@@ -1,0 +1,1 @@
+"""Shadow models: originals and retrained models at other training seeds, many of them trained at once."""
