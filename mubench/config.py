@@ -18,14 +18,14 @@ from mubench.schema import Settings
 NUMERICS = 4
 # What cannot change the numbers: where things lie, how they are watched, which machine does the work,
 # what another run might try.
-_IRRELEVANT = (
+IRRELEVANT = (
     "out", "force", "save_model", "task.source", "trainer.device", "trainer.threads",
-    "trainer.residency", "trainer.checkpoint_minutes", "evaluation.name",
+    "trainer.residency", "trainer.checkpoint_minutes", "trainer.at_once", "evaluation.name",
 )  # fmt: skip
 # Paths whose contents enter the fingerprint in their place, wherever they lie.
 PLACES = {"weights": "model.checkpoint", "list": "deletion.path", "published": "original"}
 # What the original and the retrained model depend on.
-_SHARED = ("task", "modality", "model", "training", "trainer")
+SHARED = ("task", "modality", "model", "training", "trainer")
 
 if not OmegaConf.has_resolver("mul"):
     OmegaConf.register_new_resolver("mul", lambda a, b: float(f"{float(a) * float(b):.6g}"))
@@ -55,21 +55,27 @@ class RunConfig:
         """The config without what cannot change the numbers, and without paths known by their contents."""
         known = [path for name, path in PLACES.items() if name in self.identities]
         unused = [] if self.settings.evaluation.attacks else ["evaluation.attacks"]
-        return _without(self.resolved, [*_IRRELEVANT, *known, *unused])
+        unused += [] if self.settings.shadows else ["shadows"]
+        return _without(self.resolved, [*IRRELEVANT, *known, *unused])
 
-    def model_fingerprint(self, role: str) -> str:
-        """Hash of what the original, or the model retrained on this forget set, depends on."""
-        parts: dict[str, Any] = {name: self._relevant[name] for name in _SHARED}
+    def model_fingerprint(self, role: str, shadow: bool = False) -> str:
+        """Hash of what the original, or the model retrained on this forget set, depends on.
+
+        Of shadow models the hash of all of a role: an original that others published has none of its own.
+        """
+        parts: dict[str, Any] = {name: self._relevant[name] for name in SHARED}
         parts["seed"] = {"train": self.settings.seed.train}
         identities = dict(self.identities)
         if role == "original":
             identities.pop("list", None)
-            parts["original"] = self._relevant.get("original")
-        else:
+            parts["original"] = None if shadow else self._relevant.get("original")
+        if role != "original" or shadow:
             identities.pop("published", None)
+        if role != "original":
             parts["deletion"] = self._relevant["deletion"]
             parts["seed"] |= {"forget": self.settings.seed.forget}
-        return _digest({**parts, "identities": identities, "role": role})
+        kind = f"{role} shadow" if shadow else role
+        return _digest({**parts, "identities": identities, "role": kind})
 
     @cached_property
     def key(self) -> dict[str, Any]:
@@ -100,6 +106,12 @@ class RunConfig:
         """Where the shared original or retrained model of this run lies."""
         leaf = f"seed{self.settings.seed.train}-{self.model_fingerprint(role)[:8]}"
         return self.out.joinpath("models", self.key["task"], self.key["model"], role, leaf)
+
+    def shadow_dirs(self, role: str) -> list[Path]:
+        """Where the shadow models of a role lie: a folder each, the first ones the same for any number."""
+        leaf = f"{role}-seed{self.settings.seed.train}-{self.model_fingerprint(role, shadow=True)[:8]}"
+        folder = self.out.joinpath("models", self.key["task"], self.key["model"], "shadows", leaf)
+        return [folder / f"{number:04}" for number in range(self.settings.shadows)]
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -30,6 +30,14 @@ def reference_seed(seed: int) -> int:
     return seed + 2_000_003
 
 
+def shadow_seed(seed: int, number: int) -> int:
+    """The training seed of a shadow model (from 0): never seed.train itself, whatever their total is.
+
+    Two training seeds share shadow models only where they differ by a multiple of 4,000,037.
+    """
+    return seed + 4_000_037 * (number + 1)
+
+
 @contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Torch's global generators set to a seed inside, as they were outside."""

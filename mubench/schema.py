@@ -70,6 +70,7 @@ class Trainer:
     residency: str = "auto"  # where a split lives: auto | device | host
     threads: int | None = None  # null: what the process may really use
     checkpoint_minutes: float = 10.0  # resumable checkpoints of a longer training
+    at_once: int | None = None  # shadow models trained side by side, at most; null: as many as is fastest
 
     def __post_init__(self) -> None:
         one_of("trainer.device", self.device, ("auto", "cpu", "cuda"))
@@ -79,6 +80,8 @@ class Trainer:
         within("trainer.checkpoint_minutes", self.checkpoint_minutes, 0, 1e6)
         if self.threads is not None:
             within("trainer.threads", self.threads, 1, 4096)
+        if self.at_once is not None:
+            within("trainer.at_once", self.at_once, 1, 10_000)
 
 
 @dataclass
@@ -119,7 +122,11 @@ class Settings:
     evaluation: Evaluation
     seed: Seeds
     search: dict[str, Any] = field(default_factory=dict)  # setting: the values that a search tries
+    shadows: int = 0  # originals, and retrained models, at as many other training seeds
     original: str | None = None  # hub id or folder: a published original, taken instead of training one
     out: str = "outputs"
     force: bool = False
     save_model: bool = False
+
+    def __post_init__(self) -> None:
+        within("shadows", self.shadows, 0, 10_000)
