@@ -15,6 +15,7 @@ from mubench.records import Record
 Trial = dict[str, Any]  # settings by their dotted names; unlearning.lr as a share of training.lr
 Values = Mapping[str, Any]
 SHARE = "unlearning.lr"
+EPOCHS = "unlearning.epochs"
 SCORES = ("accuracy", "token_accuracy")  # the first that a task has counts beside the loss
 FLOOR = 1e-3  # a loss below this is as good as none
 NEAR = 0.5  # least distance of log losses that counts as a whole way
@@ -22,7 +23,7 @@ POINTS = 0.1  # of accuracy: the least distance that counts as a whole way
 TOLERATED = 0.03  # accuracy that unlearning may cost
 TOLERATED_LOSS = 1.25  # where there is no accuracy: how often as large the loss may be
 DESTROYED = 10.0  # added to the score of a trial that costs more
-GENTLER = 3  # trials more where each destroyed a model, with a quarter of the rate each time
+GENTLER = 3  # trials more where each destroyed a model
 
 
 def judged(records: Sequence[Record]) -> float:
@@ -97,11 +98,17 @@ def trials(space: Mapping[str, Sequence[Any]], count: int) -> list[Trial]:
     return found
 
 
-def gentler(trial: Trial) -> list[Trial]:
-    """What is tried where every trial destroyed a model: the best of them at ever lower rates."""
+def gentler(trial: Trial, forgets: bool) -> list[Trial]:
+    """What is tried where every trial destroyed a model, the best of them being this one.
+
+    A method that works on D_f goes less far at a lower rate; one that damages the weights and trains them on
+    D_r again recovers by more passes.
+    """
     if SHARE not in trial:
         return []
-    return [{**trial, SHARE: float(f"{trial[SHARE] / 4**power:.3g}")} for power in range(1, 1 + GENTLER)]
+    if forgets:
+        return [{**trial, SHARE: float(f"{trial[SHARE] / 4**power:.3g}")} for power in range(1, 1 + GENTLER)]
+    return [{**trial, EPOCHS: int(trial[EPOCHS]) * 2**power} for power in range(1, 1 + GENTLER)]
 
 
 def _endless(values: Sequence[Any], rng: np.random.Generator) -> Iterator[Any]:

@@ -39,6 +39,7 @@ from mubench.progress import Reporter
 from mubench.records import Record
 from mubench.search import (
     DESTROYED,
+    EPOCHS,
     SCORES,
     SHARE,
     Trial,
@@ -76,7 +77,8 @@ class Search:
             return "nothing to search"
         scores = [self.score(method, trial) for trial in tried]
         whole = [{**_as_it_is(cells[0], tried[-1]), **trial} for trial in tried]
-        for trial in gentler(whole[scores.index(min(scores))]) if min(scores) >= DESTROYED else ():
+        forgets = "forget" in component(cells[0].settings.method, "method").needs
+        for trial in gentler(whole[scores.index(min(scores))], forgets) if min(scores) >= DESTROYED else ():
             tried, whole = [*tried, trial], [*whole, trial]
             scores.append(self.score(method, trial))
             if scores[-1] < DESTROYED:
@@ -157,7 +159,7 @@ def numbers(records: Sequence[Record]) -> list[str]:
 
 def described(trial: Trial) -> str:
     """A trial in words."""
-    words = {SHARE: "{} of the training rate", "unlearning.epochs": "{} epochs"}
+    words = {SHARE: "{} of the training rate", EPOCHS: "{} epochs"}
     return ", ".join(
         words[name].format(value) if name in words else f"{name.removeprefix('method.')} {value}"
         for name, value in trial.items()

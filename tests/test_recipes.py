@@ -17,6 +17,7 @@ from mubench.plan import Planner
 from mubench.records import Record
 from mubench.search import (
     DESTROYED,
+    EPOCHS,
     FLOOR,
     GENTLER,
     SHARE,
@@ -49,12 +50,16 @@ def record(original, retrained, unlearned) -> Record:
 
 
 def test_after_trials_that_all_destroyed_a_model_come_gentler_ones():
-    found = gentler({SHARE: 0.02, "method.alpha": 0.5})
-    assert [trial[SHARE] for trial in found] == pytest.approx([0.005, 0.00125, 0.0003125], rel=0.01) and len(
-        found
-    ) == GENTLER
-    assert all(trial["method.alpha"] == 0.5 for trial in found)
-    assert gentler({"method.alpha": 0.5}) == []
+    trial = {SHARE: 0.02, EPOCHS: 8, "method.alpha": 0.5}
+    found = gentler(trial, forgets=True)
+    assert [t[SHARE] for t in found] == pytest.approx([0.005, 0.00125, 0.0003125], rel=0.01)
+    assert len(found) == GENTLER and all(t[EPOCHS] == 8 and t["method.alpha"] == 0.5 for t in found)
+    assert gentler({"method.alpha": 0.5}, forgets=True) == []
+
+
+def test_what_only_trains_on_the_retain_set_is_given_more_passes():
+    found = gentler({SHARE: 1.0, EPOCHS: 8}, forgets=False)
+    assert found == [{SHARE: 1.0, EPOCHS: epochs} for epochs in (16, 32, 64)]
 
 
 # Judging ------------------------------------------------------------------------------------------
