@@ -83,7 +83,7 @@ def features(bench: Workbench, split: str, rows: np.ndarray, model: nn.Module) -
 
 
 def _uncompiled(bench: Workbench) -> AbstractContextManager[object]:
-    """Inside, a compiled network runs as it was written: else it passes hooks by. Importing this takes seconds."""
+    """Inside, a compiled network runs as it was written, hooks and all; asking for it takes seconds."""
     if not bench.config.settings.trainer.compile:
         return nullcontext()
     stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")

@@ -12,7 +12,7 @@ from mubench.metrics.performance import log_probabilities
 # As the authors' code has them.
 BINS = 20  # of equal width, from the smallest margin of both kinds of models to the largest
 CLIP = 100.0  # margins beyond count as this much
-LEAST = 1e-5  # share of the retrained models that a bin counts as, where it holds none of them
+LEAST = 1e-5  # share of the retrained models in a bin that holds unlearned ones but none of them
 
 SPLITS = ("forget", "retain", "test")
 SIMULATED = 2000  # examples that `klom_floor` is a mean over
@@ -42,7 +42,7 @@ def divergence(unlearned: np.ndarray, retrained: np.ndarray) -> np.ndarray:
     low = np.minimum(*(part.min(axis=0) for part in both))
     width = np.maximum(*(part.max(axis=0) for part in both)) - low
     p, q = (_shares(part, low, np.where(width > 0, width, 1)) for part in both)
-    return np.asarray(entropy(p, np.maximum(q, LEAST)))
+    return np.asarray(entropy(p, np.where(p > 0, np.maximum(q, LEAST), q)))
 
 
 def _shares(margins: np.ndarray, low: np.ndarray, width: np.ndarray) -> np.ndarray:

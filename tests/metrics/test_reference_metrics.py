@@ -15,12 +15,14 @@ from mubench.metrics.membership import mia_efficacy
 
 
 def tenths(**right: int) -> dict:
-    """Splits with this many of 10 right."""
-    return {name: from_correct([1] * n + [0] * (10 - n)) for name, n in right.items()}
+    """Splits of 100 with this many tenths right."""
+    return {name: from_correct(np.repeat([1] * n + [0] * (10 - n), 10)) for name, n in right.items()}
 
 
 def pair(unlearned: dict, retrained: dict) -> View:
-    return View("unlearned", {"unlearned": unlearned, "retrained": retrained})
+    """Beside an original that knows all of D_f."""
+    models = {"unlearned": unlearned, "retrained": retrained, "original": tenths(forget=10)}
+    return View("unlearned", models)
 
 
 def value(name: str, view: View) -> float:
