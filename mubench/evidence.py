@@ -13,7 +13,9 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from mubench.files import write_atomically
-from mubench.metrics.base import PER_EXAMPLE, TEXTS, Outputs, Splits
+from mubench.metrics.base import PER_EXAMPLE, TEXTS, Distances, Outputs, Splits
+
+WEIGHTS, NAMES = "weights.safetensors", "names"
 
 
 def take(outputs: Outputs, rows: np.ndarray) -> Outputs:
@@ -55,3 +57,17 @@ def load(path: Path) -> Mapping[str, Outputs]:
         split, _, name = key.rpartition(".")
         found[split][name] = tuple(json.loads(array.tobytes())) if name in TEXTS else array
     return {split: Outputs(**found[split]) for split in sorted(found)}
+
+
+def save_distances(distances: Distances, folder: Path) -> None:
+    """Write weights.safetensors atomically: an array (W,) by pair of roles, the names as JSON in bytes."""
+    arrays = {NAMES: _array(distances.names), **distances.squared}
+    write_atomically(folder / WEIGHTS, lambda temporary: save_file(arrays, temporary))
+
+
+def load_distances(folder: Path) -> Distances | None:
+    """What `save_distances` left in a run's directory; None where there is nothing."""
+    if not (folder / WEIGHTS).is_file():
+        return None
+    arrays = load_file(folder / WEIGHTS)
+    return Distances(tuple(json.loads(arrays.pop(NAMES).tobytes())), arrays)
