@@ -19,6 +19,7 @@ from mubench.config import RunConfig
 from mubench.engine import PeakMemory
 from mubench.errors import NotApplicable
 from mubench.evidence import save as save_predictions
+from mubench.evidence import save_distances
 from mubench.files import write_atomically
 from mubench.methods.base import Method
 from mubench.metrics.base import Curves, Distances, Metric, Splits, View
@@ -56,7 +57,7 @@ def work(bench: Workbench, method: Method, record: Record) -> None:
     record.cost = _with_reference(cost, method, original, retrained)
     _store(bench, run, evidence["unlearned"], curves)
     if apart is not None:
-        distances.save(apart, folder)
+        save_distances(apart, folder)
     if folder.joinpath("checkpoints").is_dir():
         shutil.rmtree(folder / "checkpoints")
 
