@@ -1,8 +1,7 @@
-"""How far a run's models are apart in weight space, weight by weight, and the file that keeps it."""
+"""How far a run's models are apart in weight space, weight by weight."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
@@ -10,14 +9,10 @@ from typing import Any
 
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
-from mubench.files import write_atomically
 from mubench.metrics.base import Distances
 from mubench.workbench import Workbench
-
-FILE, NAMES = "weights.safetensors", "names"
 
 
 def measure(bench: Workbench, model: nn.Module, shared: Mapping[str, Path]) -> Distances | None:
@@ -61,18 +56,3 @@ class _Stored:
         known = name if name in self.names else self.shared.get(name)
         found: Tensor | None = self.file.get_tensor(known) if known in self.names else None
         return found
-
-
-def save(distances: Distances, folder: Path) -> None:
-    """Write weights.safetensors atomically: an array (W,) by pair, and the names as JSON in bytes."""
-    names = np.frombuffer(json.dumps(distances.names).encode(), dtype=np.uint8)
-    arrays = {NAMES: names, **distances.squared}
-    write_atomically(folder / FILE, lambda temporary: save_file(arrays, temporary))
-
-
-def load(folder: Path) -> Distances | None:
-    """What `save` left in a run's directory; None where there is nothing."""
-    if not (folder / FILE).is_file():
-        return None
-    arrays = load_file(folder / FILE)
-    return Distances(tuple(json.loads(arrays.pop(NAMES).tobytes())), arrays)
