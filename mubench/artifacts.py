@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,13 +10,14 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from mubench import evidence, models
+from mubench import costs, evidence, models
 from mubench.data import Stream
-from mubench.engine import PeakMemory
+from mubench.effort import Effort
 from mubench.environment import now, versions
 from mubench.files import Corrupt, clear_leftovers, locked, seal, unseal, writing
+from mubench.meters import Cost, Meter
 from mubench.metrics.base import Splits
-from mubench.training import Effort, Fit, Pass
+from mubench.training import Fit, Pass
 from mubench.workbench import Workbench
 
 Role = Literal["original", "retrained"]
@@ -28,7 +30,7 @@ class Artifact:
     role: Role
     folder: Path
     predictions: Splits  # train (all rows), validation, test
-    cost: dict[str, float]
+    cost: Cost
 
     def model(self, bench: Workbench) -> nn.Module:
         """The network with these weights, on the device."""
@@ -52,43 +54,69 @@ def obtain(bench: Workbench, role: Role) -> Artifact:
 
 def stored(bench: Workbench, role: Role, warn: bool = True) -> Artifact | None:
     """The model on disk, None if there is none; a damaged one is named and counts as none."""
-    folder = bench.config.model_dir(role)
+    return read(bench, role, bench.config.model_dir(role), f"the {role} model" if warn else None)
+
+
+def read(bench: Workbench, role: Role, folder: Path, title: str | None) -> Artifact | None:
+    """The model in a folder, None if there is none or it is damaged; that is told if it has a title."""
     try:
         content = unseal(folder, ["cost"])
     except Corrupt as error:
-        if warn:
-            bench.reporter.warn(f"{error}; the {role} model is trained again")
+        if title is not None:
+            bench.reporter.warn(f"{error}; {title} is trained again")
         return None
     if content is None:
         return None
-    return Artifact(role, folder, evidence.load(folder / "predictions.safetensors"), content["cost"])
+    cost = Cost(content["cost"], content.get("reasons", {}))
+    return Artifact(role, folder, evidence.load(folder / "predictions.safetensors"), cost)
 
 
 def _train(bench: Workbench, role: Role, folder: Path) -> Artifact:
-    config, engine = bench.config, bench.engine
+    begin(folder)
+    rows = rows_of(bench, role)
+    started, meter = now(), Meter(bench.engine.device)
+    model, effort = _make(bench, role, rows, folder / "checkpoint.pt")
+    bench.engine.synchronise()
+    cost = costs.of_training(effort, meter)
+    predictions = keep(bench, folder, model)
+    facts = {"role": role, "fingerprint": bench.config.model_fingerprint(role)}
+    finish(bench, folder, cost, {**facts, "examples": len(rows), "started": started})
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    return Artifact(role, folder, predictions, cost)
+
+
+def rows_of(bench: Workbench, role: Role) -> torch.Tensor:
+    """The training rows (n,) that a model of this role is trained on."""
+    return bench.rows("train" if role == "original" else "retain")
+
+
+def begin(folder: Path) -> None:
+    """Make a folder for a model; one that is there no longer counts as whole. The caller holds its lock."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "record.json").unlink(missing_ok=True)
         clear_leftovers(folder)
-    rows = bench.rows("train" if role == "original" else "retain")
-    started, memory = now(), PeakMemory(engine.device)
-    model, effort = _make(bench, role, rows, folder / "checkpoint.pt")
-    predictions = predict_all(bench, model)
+
+
+def keep(bench: Workbench, folder: Path, model: nn.Module) -> Splits:
+    """Store a model's weights, and its predictions on all training rows, validation and test."""
+    predictions = {name: bench.predict(model, name) for name in bench.columns}
     models.save(model, folder / "model.safetensors")
     evidence.save(predictions, folder / "predictions.safetensors")
-    content: dict[str, Any] = {
-        "role": role,
-        "fingerprint": config.model_fingerprint(role),
-        "config": config.resolved,
-        "examples": len(rows),
-        "cost": {**cost_of(effort), **memory.read()},
-        "environment": {**versions(), **engine.describe()},
-        "started": started,
+    return predictions
+
+
+def finish(bench: Workbench, folder: Path, cost: Cost, facts: Mapping[str, Any]) -> None:
+    """Seal what was kept with its record, written last."""
+    content = {
+        **facts,
+        "config": bench.config.resolved,
+        "cost": cost.numbers,
+        "reasons": cost.reasons,
+        "environment": {**versions(), **bench.engine.describe()},
         "finished": now(),
     }
     seal(folder, ["model.safetensors", "predictions.safetensors"], content)
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
-    return Artifact(role, folder, predictions, content["cost"])
 
 
 def _make(bench: Workbench, role: Role, rows: torch.Tensor, checkpoint: Path) -> tuple[nn.Module, Effort]:
@@ -98,11 +126,14 @@ def _make(bench: Workbench, role: Role, rows: torch.Tensor, checkpoint: Path) ->
         say(f"Taking the original model from {published}")
         return bench.engine.place(bench.spec.published(published)), Effort()
     say(f"Training the {role} model on {len(rows):,} examples")
-    model = bench.engine.place(bench.spec.start(bench.config.settings.seed.train))
-    return model, fit(bench, model, rows, checkpoint, role)
+    seed = bench.config.settings.seed.train
+    model = bench.engine.place(bench.spec.start(seed))
+    return model, fit(bench, model, rows, checkpoint, role, seed)
 
 
-def fit(bench: Workbench, model: nn.Module, rows: torch.Tensor, checkpoint: Path, title: str) -> Effort:
+def fit(
+    bench: Workbench, model: nn.Module, rows: torch.Tensor, checkpoint: Path | None, title: str, seed: int
+) -> Effort:
     """Train on some training rows by the task's recipe, in place."""
     recipe, modality = bench.config.settings.training, bench.modality
     stream = Stream(bench.columns["train"], rows, recipe.batch_size, bench.engine.device)
@@ -114,24 +145,7 @@ def fit(bench: Workbench, model: nn.Module, rows: torch.Tensor, checkpoint: Path
         return modality.losses(modality.logits(model, batch), batch.targets).mean()
 
     passes = [Pass(stream, loss)] * recipe.epochs
-    seed = bench.config.settings.seed.train
     return Fit(
         model, passes, recipe, bench.engine, seed, bench.reporter, title, prepare,
         checkpoint=checkpoint,
     ).run()  # fmt: skip
-
-
-def predict_all(bench: Workbench, model: nn.Module) -> Splits:
-    """Predictions on all training rows, validation and test."""
-    return {name: bench.predict(model, name) for name in bench.columns}
-
-
-def cost_of(effort: Effort) -> dict[str, float | None]:
-    """A training's effort as a record's numbers."""
-    return {
-        "seconds": effort.seconds,
-        "steps": effort.steps,
-        "examples": effort.examples,
-        "examples_per_second": effort.examples / effort.seconds if effort.examples else None,
-        "flops": effort.flops,
-    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
@@ -75,6 +76,7 @@ def _encode_once(
     Loading comes before, so that data that cannot be had leaves nothing behind; the folder appears
     whole, when all is written.
     """
+    started = time.perf_counter()
     raw = task.load()
 
     def waiting() -> None:
@@ -89,7 +91,7 @@ def _encode_once(
             shutil.rmtree(unfinished, ignore_errors=True)
             (unfinished / ENCODER).mkdir(parents=True)
             try:
-                _write(task, raw, modality, model, unfinished)
+                _write(task, raw, modality, model, unfinished, started)
                 shutil.rmtree(folder, ignore_errors=True)
                 unfinished.rename(folder)
             finally:
@@ -97,8 +99,10 @@ def _encode_once(
             return _remembered(folder)
 
 
-def _write(task: Task, raw: Raw, modality: Modality, model: Mapping[str, Any], folder: Path) -> None:
-    """All splits, the encoder, and the record that seals them."""
+def _write(
+    task: Task, raw: Raw, modality: Modality, model: Mapping[str, Any], folder: Path, started: float
+) -> None:
+    """All splits, the encoder, and the record that seals them, with the time since `started`."""
     for name, split in raw.splits.items():
         if not len(split.labels):
             raise UsageError(f"{task.name}: the {name} split is empty")
@@ -114,6 +118,7 @@ def _write(task: Task, raw: Raw, modality: Modality, model: Mapping[str, Any], f
     splits = sorted({name.split(".")[0] for name in names} - {"labels"})
     names += [str(p.relative_to(folder)) for p in (folder / ENCODER).rglob("*") if p.is_file()]
     facts = modality.facts(storage.read(folder, "train").inputs, folder / ENCODER)
+    facts["encode_seconds"] = time.perf_counter() - started
     content = {"splits": splits, "classes": list(raw.classes), "groups": list(raw.groups), "facts": facts}
     seal(folder, names, content)
 

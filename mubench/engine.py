@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -130,37 +128,3 @@ class Engine:
 
 def _free_host_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-
-
-class PeakMemory:
-    """Peak memory since it was made: of the device, and of the host process where Linux tells it."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        self._reset = _reset_host_peak()
-
-    def read(self) -> dict[str, float | None]:
-        """Bytes: `peak_memory_bytes` where the model is, `peak_host_memory_bytes` of the process."""
-        host = _host_peak() if self._reset else None
-        if self.device.type != "cuda":
-            return {"peak_memory_bytes": host, "peak_host_memory_bytes": host}
-        device = torch.cuda.max_memory_allocated(self.device)
-        return {"peak_memory_bytes": device, "peak_host_memory_bytes": host}
-
-
-def _reset_host_peak() -> bool:
-    """Start a new high-water mark of this process; False where the system has no such thing."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
-def _host_peak() -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return float(line.split()[1]) * 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mubench.curricula.base import Curriculum, Uniform
 from mubench.data import Batch, Columns, Paired, PairedStream, Stream
+from mubench.effort import Effort
 from mubench.engine import Engine
 from mubench.errors import UsageError
 from mubench.gradients import Judged, Score, per_example, size
@@ -25,7 +26,8 @@ from mubench.models import ModelSpec, teacher_seed
 from mubench.progress import Reporter
 from mubench.remembered import Tables
 from mubench.schema import Recipe
-from mubench.training import Batches, Effort, Fit, Hooks, Loss, Pass, keep_from_crashing, train_mode
+from mubench.tally import Tally
+from mubench.training import Batches, Fit, Hooks, Loss, Pass, keep_from_crashing, train_mode
 
 StreamName = Literal["forget", "retain", "paired", "mixed"]
 
@@ -222,7 +224,13 @@ class Run:
             {"curriculum": self.curriculum, "teachers": self._tables, **self.parts},
         )
         self._fits += 1
+        self.effort.begin(self.engine.synchronise)
         self.effort.add(self._fit.run())
+
+    @cached_property
+    def tally(self) -> Tally:
+        """Counts operations of work outside the loop."""
+        return Tally(self.effort, self.engine, self.modality, self.model)
 
     @property
     def epoch(self) -> int:
@@ -246,6 +254,7 @@ class Run:
             rows = rows[torch.from_numpy(np.isin(self.columns[split].labels[rows.numpy()], known))]
         for batch in self._stream(rows, split).batches(None):
             prepared = self.prepare(batch)
+            self.tally.scores(prepared)
             wrong += float(self.modality.errors(self.logits(prepared), prepared.targets).sum())
             seen += len(batch)
         if training:
@@ -258,10 +267,13 @@ class Run:
         self.model.zero_grad(set_to_none=True)
         stream = self.stream(source) if isinstance(source, str) else source
         total = len(self._rows(source) if isinstance(source, str) else source.rows)
-        for batch in stream.batches(None):
+        started = time.perf_counter()
+        for batch in self.tally.through(self.prepare(batch) for batch in stream.batches(None)):
             with self.engine.autocast():
-                loss = self.losses(self.prepare(batch)).sum() / total
+                loss = self.losses(batch).sum() / total
             self.engine.accelerator.backward(loss)
+        self.engine.synchronise()
+        self.effort.add(Effort(0, total, time.perf_counter() - started))
         found = {n: p.grad for n, p in self.model.named_parameters() if p.grad is not None}
         self.model.zero_grad(set_to_none=True)
         return found
@@ -280,9 +292,9 @@ class Run:
         """
         self.model.eval()
         stream = self.stream(source) if isinstance(source, str) else source
-        prepared = (self.prepare(batch) for batch in stream.batches(None))
+        prepared = self.tally.through(self.prepare(batch) for batch in stream.batches(None))
         started = time.perf_counter()
         for part in per_example(self.model, self.modality, prepared, score, judged):
-            self.effort.add(Effort(0, size(part), time.perf_counter() - started, flops=None))
+            self.effort.add(Effort(0, size(part), time.perf_counter() - started))
             yield part
             started = time.perf_counter()

@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from mubench import artifacts, distances, environment, evaluation, models, records, scoring
+from mubench import artifacts, costs, distances, environment, evaluation, models, records, scoring
 from mubench.artifacts import Artifact
 from mubench.attacks import campaign
 from mubench.checking import component
 from mubench.config import RunConfig
-from mubench.engine import PeakMemory
 from mubench.errors import NotApplicable
 from mubench.evidence import save as save_predictions
 from mubench.evidence import save_distances
 from mubench.files import write_atomically
+from mubench.meters import Cost, Meter
 from mubench.methods.base import Method
 from mubench.metrics.base import Curves, Distances, Metric, Splits, View
 from mubench.modalities.base import Modality
@@ -53,8 +53,8 @@ def work(bench: Workbench, method: Method, record: Record) -> None:
         "unlearned", evidence, method.ascends, config.settings.seed.eval, curves=curves, distances=apart
     )
     record.metrics, record.reasons = scoring.score(view, metrics)
-    cost["evaluate_seconds"] = time.perf_counter() - started
-    record.cost = _with_reference(cost, method, original, retrained)
+    cost.add("evaluate_seconds", time.perf_counter() - started)
+    _bill(record, bench, cost, method, original, retrained)
     _store(bench, run, evidence["unlearned"], curves)
     if apart is not None:
         save_distances(apart, folder)
@@ -150,7 +150,7 @@ def _reference(bench: Workbench, method: Method) -> Artifact | None:
     return artifacts.stored(bench, "retrained") if wanted == "cached" else None
 
 
-def unlearn(bench: Workbench, method: Method, start: Artifact) -> tuple[Run, dict[str, Any]]:
+def unlearn(bench: Workbench, method: Method, start: Artifact) -> tuple[Run, Cost]:
     """The unlearned model, and what making it cost."""
     settings, model = bench.config.settings, start.model(bench)
     whole = sum(weight.numel() for weight in model.parameters())
@@ -169,17 +169,15 @@ def unlearn(bench: Workbench, method: Method, start: Artifact) -> tuple[Run, dic
         bench.curriculum,
     )
     run.hooks = method.hooks(run)
-    memory, started = PeakMemory(bench.engine.device), time.perf_counter()
-    method.prepare(run)
     bench.engine.synchronise()
-    prepared = time.perf_counter() - started
+    meter, started = Meter(bench.engine.device), time.perf_counter()
+    method.prepare(run)
     method.unlearn(run)
     bench.engine.synchronise()
-    seconds = time.perf_counter() - started + run.effort.earlier_seconds
-    cost = artifacts.cost_of(run.effort) | {"unlearn_seconds": seconds, "prepare_seconds": prepared}
-    del cost["seconds"]
+    cost = costs.of_unlearning(run.effort, meter, started, time.perf_counter())
     moving = sum(weight.numel() for weight in run.model.parameters() if weight.requires_grad)
-    return run, {**cost, **memory.read(), "parameters": whole, "trainable_parameters": moving}
+    cost.numbers |= {"parameters": whole, "trainable_parameters": moving}
+    return run, cost
 
 
 def _attached(bench: Workbench, network: nn.Module, seed: int) -> nn.Module:
@@ -209,22 +207,21 @@ def _distances(
     return distances.measure(bench, run.model, folders)
 
 
-def _with_reference(
-    cost: dict[str, Any], method: Method, original: Artifact, retrained: Artifact | None
-) -> dict[str, Any]:
-    """The cost beside that of training: `speedup` = retraining / unlearning, preparation included."""
-    retrain = retrained.cost["seconds"] if retrained else None
-    if method.starts_from == "retrained" and retrained:
-        spent = {name: value for name, value in retrained.cost.items() if name != "seconds"}
-        cost = {**cost, **spent, "unlearn_seconds": cost["unlearn_seconds"] + retrain}
-    speedup = retrain / cost["unlearn_seconds"] if retrain and method.needs else None
-    seconds = {"original_seconds": original.cost["seconds"], "retrain_seconds": retrain}
-    return {**cost, **seconds, "speedup": speedup}
+def _bill(
+    record: Record, bench: Workbench, cost: Cost, method: Method, original: Artifact,
+    retrained: Artifact | None,
+) -> None:  # fmt: skip
+    """The run's cost beside that of the data and of the models that it is measured by."""
+    inherits = method.starts_from == "retrained"
+    cost = costs.beside_training(
+        cost, original.cost, retrained.cost if retrained else None, inherits, bool(method.needs)
+    )
+    cost.numbers["encode_seconds"] = bench.data.facts["encode_seconds"]
+    record.cost = cost.numbers
+    record.reasons |= {f"cost.{name}": reason for name, reason in cost.reasons.items()}
 
 
-def _store(
-    bench: Workbench, run: Run, predictions: Splits, curves: dict[str, dict[str, Curves]]
-) -> None:
+def _store(bench: Workbench, run: Run, predictions: Splits, curves: dict[str, dict[str, Curves]]) -> None:
     """Everything of the run but its record, which seals it."""
     folder = bench.config.run_dir
     ids = bench.data["train"].ids[bench.split.forget]

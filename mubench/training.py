@@ -9,7 +9,6 @@ for each pass:                          a stream of batches, and a loss
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from mubench.checkpoints import Checkpoint, State, parts_of
+from mubench.effort import Effort, flop_counter
 from mubench.engine import Engine
 from mubench.errors import Diverged
 from mubench.models import seeded
@@ -50,36 +50,6 @@ class Pass:
 
     stream: Batches
     loss: Loss
-
-
-@dataclass
-class Effort:
-    """What work took: optimizer steps, examples that went through, seconds, floating-point operations."""
-
-    steps: int = 0
-    examples: int = 0
-    seconds: float = 0.0
-    earlier_seconds: float = 0.0  # of these, spent by processes that were interrupted
-    flops: float | None = 0.0
-
-    def add(self, other: Effort) -> None:
-        """Count other work in; unknown operations make the sum unknown."""
-        self.steps += other.steps
-        self.examples += other.examples
-        self.seconds += other.seconds
-        self.earlier_seconds += other.earlier_seconds
-        known = self.flops is not None and other.flops is not None
-        self.flops = (self.flops or 0) + (other.flops or 0) if known else None
-
-
-def _flop_counter() -> Any:
-    """Torch's counter without its guard against being compiled: that imports torch._dynamo, for seconds."""
-    from torch.utils import flop_counter
-
-    mode: Any = getattr(flop_counter, "_FlopCounterMode", None)  # private: another torch may lack it
-    if mode is not None:
-        mode.__torch_dispatch__ = inspect.unwrap(mode.__torch_dispatch__)
-    return flop_counter.FlopCounterMode(display=False)
 
 
 def train_mode(model: nn.Module) -> None:
@@ -259,7 +229,7 @@ class Fit:
         if loss in self._counts.of or not self._countable:
             yield
             return
-        with _flop_counter() as counter:
+        with flop_counter() as counter:
             yield
         self._counts.of[loss] = counter.get_total_flops() / examples
 

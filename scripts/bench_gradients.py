@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from mubench import gradients
 from mubench.data import Batch
-from mubench.engine import PeakMemory, available_threads
+from mubench.engine import available_threads
+from mubench.meters import PeakMemory
 from mubench.methods.salun import saliency_mask
 from mubench.modalities.image import Image
 from mubench.networks.resnet import SmallResNet

@@ -88,6 +88,7 @@ def _weighed(run: Run, scores: Tensor, batch: Batch) -> Tensor:
 
 
 def _drawn(run: Run, generator: torch.Generator, batch: Batch) -> Tensor:
+    run.tally.scores(batch)
     with torch.no_grad():
         return run.modality.draw(run.logits(batch), batch.targets, generator)
 

@@ -97,6 +97,7 @@ class LCodec(Method):
                 scores = run.modality.logits_at(run.model, batch, values)
             losses.append(run.modality.losses(scores, batch.targets).mean())
 
+        run.tally.scores(batch, self.perturbations)
         seen = [units.mean_activations(layers, forward) for _ in range(self.perturbations)]
         return _block(layers, foci(torch.stack(losses), torch.stack(seen), self.units))
 
@@ -105,6 +106,7 @@ class LCodec(Method):
         total = len(run.rows["retain"])
         with run.only(block):
             weights = run.weights
+            run.tally.gradient(batch)
             with run.engine.autocast():
                 loss = run.losses(batch).sum() / total
             gradients = torch.autograd.grad(loss, list(weights.values()))

@@ -33,6 +33,7 @@ def put(run: Run, name: str, values: Tensor) -> None:
     """New values in the place of a weight's; Diverged where one is not finite."""
     if not torch.isfinite(values).all():
         raise Diverged(f"unlearn diverged: {name} is not finite after the step")
+    run.effort.begin(run.engine.synchronise)
     run.weights[name].copy_(values)
 
 

@@ -97,6 +97,8 @@ def strata(run: Run, count: int) -> list[Tensor]:
     """The rows of D_f in `count` parts of one size, by rising loss at the current weights."""
     run.model.eval()
     batches = [run.prepare(batch) for batch in run.stream("forget").batches(None)]
+    for batch in batches:
+        run.tally.scores(batch)
     losses = torch.cat([run.losses(batch).cpu() for batch in batches])
     ranked = run.rows["forget"][losses.argsort(stable=True)]
     return list(ranked.tensor_split(count))

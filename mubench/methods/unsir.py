@@ -61,24 +61,29 @@ class Unsir(Method):
 
     def _learn(self, run: Run, carrier: Batch, count: int, label: int) -> Tensor:
         """Noise (count, ...) that the original takes least for the label."""
-        model, modality = run.original, run.modality
         many = Batch(
             {name: value.expand(count, *value.shape[1:]) for name, value in carrier.inputs.items()},
             carrier.targets.expand(count),
             carrier.index.expand(count),
         )
-        values = modality.signal(model, many).values
+        values = run.modality.signal(run.original, many).values
         draw = torch.randn(values.shape, generator=run.generator(label))
         noise = draw.to(values).requires_grad_(True)
+        one = noise.detach()[:1].requires_grad_(True)
+        run.tally.add("noise", many, lambda row: self._backward(run, row, one), self.steps)
         optimizer = torch.optim.Adam([noise], lr=self.rate)
         for _ in range(self.steps):
-            with run.engine.autocast():
-                losses = modality.losses(modality.logits_at(model, many, noise), many.targets)
-            size = noise.square().flatten(1).sum(1)
             optimizer.zero_grad()
-            (self.decay * size - losses).mean().backward(inputs=[noise])
+            with run.engine.autocast():
+                self._backward(run, many, noise)
             optimizer.step()
         return noise.detach()
+
+    def _backward(self, run: Run, many: Batch, noise: Tensor) -> None:
+        """The gradient, by the noise (n, ...), of its size less the original's loss on it."""
+        losses = run.modality.losses(run.modality.logits_at(run.original, many, noise), many.targets)
+        size = noise.square().flatten(1).sum(1)
+        (self.decay * size - losses).mean().backward(inputs=[noise])
 
     def impair(self, run: Run, batch: Paired) -> Tensor:
         """The mean loss of noise under the forgotten labels, and of as many examples of D_r."""

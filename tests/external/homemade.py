@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import nn
+
 from mubench.methods.base import Method
 
 
@@ -69,3 +71,14 @@ class Leaky(Backwards):
 
     def loss(self, run, batch):
         return -run.reduce(run.losses(batch), "forget")
+
+
+class Flat(nn.Module):
+    """One linear layer over the pixels: its operations can be counted by hand."""
+
+    def __init__(self, classes, channels, image_size):
+        super().__init__()
+        self.head = nn.Linear(channels * image_size**2, classes)
+
+    def forward(self, pixel_values):
+        return self.head(pixel_values.flatten(1))
