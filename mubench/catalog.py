@@ -74,22 +74,23 @@ def path_of(group: str, name: str, dirs: Sequence[Path]) -> Path:
 
 
 def replaced(choices: Mapping[str, str | None], dirs: Sequence[Path]) -> list[str]:
-    """What a run takes instead of mubench's own yamls, a sentence each; `choices` are names by group."""
-    told = []
-    for group, name in choices.items():
-        first, *others = [found for at in dirs if (found := at / group / f"{name}.yaml").is_file()] or [None]
-        if first and others:
-            told.append(f"{group} {name} from {first}, not mubench's own".strip())
-            recipe = str(choices.get("recipe"))
-            if group == "method" and recipe.startswith(f"{name}/") and _packaged("recipe", recipe, dirs):
-                told.append(f"recipe {recipe} is mubench's own and changes it (recipe=none leaves it out)")
+    """What a run takes instead of mubench's own yamls, a sentence each; `choices`: names by group[@node]."""
+    own, told = packaged_dir(), []
+    for group, name in dict.fromkeys((at.split("@")[0], name) for at, name in choices.items()):
+        file, recipe = Path(group, f"{name}.yaml"), Path("recipe", f"{choices.get('recipe')}.yaml")
+        if _first(file, dirs) == own or not (own / file).is_file():
+            continue
+        told.append(f"{group} {name} from {_first(file, dirs) / file}, not mubench's own".strip())
+        if group == "method" and recipe.parent.name == name and _first(recipe, dirs) == own:
+            told.append(
+                f"recipe {choices['recipe']} is mubench's own and changes it (recipe=none leaves it out)"
+            )
     return told
 
 
-def _packaged(group: str, name: str, dirs: Sequence[Path]) -> bool:
-    """Whether mubench's own yaml is the first of this name."""
-    found = [at for at in dirs if (at / group / f"{name}.yaml").is_file()]
-    return found[:1] == [packaged_dir()]
+def _first(file: Path, dirs: Sequence[Path]) -> Path:
+    """The folder that a yaml is read from; the last where none has it."""
+    return next((at for at in dirs if (at / file).is_file()), dirs[-1])
 
 
 def header(path: Path) -> list[str]:

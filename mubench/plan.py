@@ -7,13 +7,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -33,10 +36,15 @@ _KINDS: tuple[tuple[type, Any, str], ...] = (
 )
 
 
-def search_path(dirs: Sequence[Path]) -> list[str]:
-    """The Hydra override that adds the user's config folders to the packaged one."""
-    more = [f"file://{folder}" for folder in dirs if folder != catalog.packaged_dir()]
-    return [f"hydra.searchpath=[{','.join(more)}]"] if more else []
+class OwnFolders(SearchPathPlugin):
+    """Puts a planner's folders before the packaged one: of several yamls of a name Hydra takes the first."""
+
+    ahead: ClassVar[Sequence[Path]] = ()
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Called by Hydra when it starts, with the packaged folder as `main`."""
+        for folder in self.ahead:
+            search_path.prepend("mubench", f"file://{folder}", anchor="main")
 
 
 class Planner:
@@ -77,14 +85,27 @@ class Planner:
             return bool(self._sweep(parse(self.overrides(typed))))
 
     @contextmanager
+    def folders(self) -> Iterator[str]:
+        """Inside, Hydra starts with this planner's folders, in their order; gives the packaged one."""
+        own, before = catalog.packaged_dir(), OwnFolders.ahead
+        Plugins.instance().register(OwnFolders)
+        OwnFolders.ahead = [folder for folder in self.dirs if folder != own]
+        try:
+            yield str(own)
+        finally:
+            OwnFolders.ahead = before
+
+    @contextmanager
     def _hydra(self) -> Iterator[None]:
-        with initialize_config_dir(str(catalog.packaged_dir()), job_name="mubench", version_base="1.3"):
+        with (
+            self.folders() as packaged,
+            initialize_config_dir(packaged, job_name="mubench", version_base="1.3"),
+        ):
             yield
 
     def _compose(self, overrides: Sequence[str], hydra: bool = False) -> DictConfig:
-        typed = [*search_path(self.dirs), *overrides]
         try:
-            return compose("run", overrides=typed, return_hydra_config=hydra)
+            return compose("run", overrides=list(overrides), return_hydra_config=hydra)
         except (HydraException, OmegaConfBaseException) as error:
             raise UsageError(" ".join(str(error).split("\n")[0].split())) from error
 

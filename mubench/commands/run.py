@@ -13,7 +13,8 @@ evaluates, and leaves a record. Repeating a command skips what is complete.
   -m, --multirun            lists such as method=salun,scrub become a sweep
   sweep=NAME                a named sweep (mubench ls sweeps)
   --dry-run                 print the resolved config, or a sweep's plan; train nothing
-  --config-dir DIR          a folder with your own method/, task/, model/ yamls, importable too
+  --config-dir DIR          a folder with your own method/, task/, model/ yamls, importable too;
+                            one of the same name takes the place of mubench's
 """
 
 from __future__ import annotations
@@ -109,7 +110,6 @@ def launch(planner: Planner, words: Sequence[str], multirun: bool) -> list[Outco
 
     from mubench import catalog
     from mubench.experiment import run
-    from mubench.plan import search_path
     from mubench.progress import Reporter
     from mubench.report.closing import closing
 
@@ -118,9 +118,12 @@ def launch(planner: Planner, words: Sequence[str], multirun: bool) -> list[Outco
     def job(composed: Any) -> None:
         from hydra.core.hydra_config import HydraConfig
 
-        config = check(composed, HydraConfig.get().overrides.task)
+        launched, reporter = HydraConfig.get(), Reporter()
+        config = check(composed, launched.overrides.task)
         try:
-            closing(run(config, Reporter()), config.run_dir)
+            for sentence in catalog.replaced({"": "run", **launched.runtime.choices}, planner.dirs):
+                reporter.say(sentence)
+            closing(run(config, reporter), config.run_dir)
             outcomes.append((config, None))
         except Exception as error:  # whatever it is, the other cells go on
             failure = error if isinstance(error, UsageError | RunFailed) else unexpected(error)
@@ -128,11 +131,10 @@ def launch(planner: Planner, words: Sequence[str], multirun: bool) -> list[Outco
             if multirun and not isinstance(failure, NotApplicable):
                 print(f"mubench: {failure}", file=sys.stderr)
 
-    overrides = [*search_path(planner.dirs), *planner.launched(words)]
-    sys.argv = ["mubench", *overrides, *(["--multirun"] if multirun else [])]
+    sys.argv = ["mubench", *planner.launched(words), *(["--multirun"] if multirun else [])]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are
-    packaged = str(catalog.packaged_dir())
-    hydra.main(version_base="1.3", config_path=packaged, config_name="run")(job)()
+    with planner.folders() as packaged:
+        hydra.main(version_base="1.3", config_path=packaged, config_name="run")(job)()
     return outcomes
 
 
