@@ -47,14 +47,18 @@ def rows_of(bench: Workbench) -> dict[str, np.ndarray]:
 
 
 def of_artifact(bench: Workbench, artifact: Artifact, metrics: Sequence[Metric]) -> Splits:
-    """A shared model's stored predictions, forget and retain cut out of the training rows."""
-    rows = rows_of(bench)
-    found = {
-        name: evidence.take(artifact.predictions["train"], rows[name])
-        if name in ("forget", "retain") else artifact.predictions[name]
-        for name in rows
-    }  # fmt: skip
+    """A shared model's predictions, with what some of the metrics read besides."""
+    found = cut(bench, artifact)
     return _completed(bench, found, metrics, cache(lambda: artifact.model(bench)), artifact.folder)
+
+
+def cut(bench: Workbench, artifact: Artifact) -> Splits:
+    """A shared model's stored predictions, forget and retain cut out of the training rows."""
+    return {
+        name: evidence.take(artifact.predictions["train"], rows)
+        if name in ("forget", "retain") else artifact.predictions[name]
+        for name, rows in rows_of(bench).items()
+    }  # fmt: skip
 
 
 def of_model(bench: Workbench, model: nn.Module, metrics: Sequence[Metric]) -> Splits:

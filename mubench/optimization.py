@@ -16,6 +16,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from mubench.errors import UsageError
 from mubench.schema import Recipe
 
+ELEMENTWISE = {
+    "mubench.optimizers.sophia.Sophia",
+    *(f"torch.optim.{name}" for name in ("AdamW", "Adam", "SGD", "RMSprop", "Adagrad", "NAdam", "RAdam")),
+}
+
 
 def build_optimizer(weights: Sequence[Tensor], recipe: Recipe) -> Optimizer:
     """The recipe's optimizer over the weights, fused where it can be, told the batch size where it asks."""
@@ -30,6 +35,11 @@ def build_optimizer(weights: Sequence[Tensor], recipe: Recipe) -> Optimizer:
         )
     except (TypeError, ValueError, RuntimeError, UsageError) as error:
         raise UsageError(f"optimizer '{recipe.optimizer.get('name')}': {error}") from error
+
+
+def elementwise(recipe: Recipe) -> bool:
+    """Whether the optimizer moves each weight by its own gradients alone, so that models may be stacked."""
+    return recipe.optimizer["_target_"] in ELEMENTWISE
 
 
 def lean(kind: type) -> type:

@@ -28,6 +28,7 @@ from mubench.optimization import build_optimizer
 from mubench.progress import Reporter
 from mubench.records import Record
 from mubench.run import Run
+from mubench.shadows import store
 from mubench.workbench import Workbench
 
 
@@ -39,6 +40,7 @@ def work(bench: Workbench, method: Method, record: Record) -> None:
     _announce(bench)
     original = artifacts.obtain(bench, "original")
     retrained = _reference(bench, method)
+    others, shadows_seconds = _shadows(bench)
     record.models = _fingerprints(config, retrained)
     start = retrained if method.starts_from == "retrained" and retrained else original
     run, cost = unlearn(bench, method, start)
@@ -50,10 +52,12 @@ def work(bench: Workbench, method: Method, record: Record) -> None:
     curves = campaign.carry_out(bench, run.model, original, retrained)
     apart = _distances(bench, run, original, retrained, metrics)
     view = View(
-        "unlearned", evidence, method.ascends, config.settings.seed.eval, curves=curves, distances=apart
-    )
+        "unlearned", evidence, method.ascends, config.settings.seed.eval, others, curves=curves,
+        distances=apart,
+    )  # fmt: skip
     record.metrics, record.reasons = scoring.score(view, metrics)
     cost.add("evaluate_seconds", time.perf_counter() - started)
+    cost.add("shadows_seconds", shadows_seconds)
     _bill(record, bench, cost, method, original, retrained)
     _store(bench, run, evidence["unlearned"], curves)
     if apart is not None:
@@ -148,6 +152,17 @@ def _reference(bench: Workbench, method: Method) -> Artifact | None:
     if wanted == "retrain" or method.starts_from == "retrained":
         return artifacts.obtain(bench, "retrained")
     return artifacts.stored(bench, "retrained") if wanted == "cached" else None
+
+
+def _shadows(bench: Workbench) -> tuple[dict[str, list[Splits]], float]:
+    """Predictions of the shadow models by role, and the seconds that training all of them took."""
+    found: dict[str, list[Splits]] = {}
+    seconds = 0.0
+    for role in store.ROLES:
+        shadows = store.obtain(bench, role)
+        found[role] = [evaluation.cut(bench, shadow) for shadow in shadows]
+        seconds += sum(shadow.cost.numbers["seconds"] or 0.0 for shadow in shadows)
+    return found, seconds
 
 
 def unlearn(bench: Workbench, method: Method, start: Artifact) -> tuple[Run, Cost]:

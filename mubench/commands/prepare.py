@@ -3,17 +3,25 @@
 Train the original and retrained models that the same `mubench run` would need, and nothing else.
 Takes the overrides of `run`. What is there already is left as it is.
 
+  shadows=16        also 16 originals and 16 retrained models at other training seeds: shadow models, which
+                    attacks on membership (LiRA, RMIA) and the noise of seeds are worked out from; as many
+                    at a time as is fastest (trainer.at_once)
+
   --dry-run         print the plan of `run`, with the number of models to train; train nothing
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from mubench.commands.run import planned, print_plan
 from mubench.config import RunConfig
 from mubench.errors import NotApplicable, RunFailed, UsageError
+
+if TYPE_CHECKING:  # imports torch: not for --help
+    from mubench.artifacts import Artifact
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,16 +50,25 @@ def _prepare(cell: RunConfig, done: set[str]) -> None:
     """Train or find the models of one cell that are not in `done`; print their folders."""
     from mubench import artifacts
     from mubench.progress import Reporter
+    from mubench.shadows import store
     from mubench.workbench import lay_out
 
     roles: list[artifacts.Role] = ["original"]
     roles += ["retrained"] if cell.settings.evaluation.reference == "retrain" else []
     wanted = [role for role in roles if str(cell.model_dir(role)) not in done]
-    if not wanted:
+    shadowed = [role for role in store.ROLES if not {str(f) for f in cell.shadow_dirs(role)} <= done]
+    if not wanted and not shadowed:
         return
     bench = lay_out(cell, Reporter())
     with bench.engine.running():
         for role in wanted:
-            folder = str(artifacts.obtain(bench, role).folder)
-            done.add(folder)
-            print(folder, flush=True)
+            _tell([artifacts.obtain(bench, role)], done)
+        for role in shadowed:
+            _tell(store.obtain(bench, role), done)
+
+
+def _tell(found: Iterable[Artifact], done: set[str]) -> None:
+    """Print the folders of models, and note them."""
+    for artifact in found:
+        done.add(str(artifact.folder))
+        print(artifact.folder, flush=True)

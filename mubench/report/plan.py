@@ -19,12 +19,13 @@ def is_complete(cell: RunConfig) -> bool:
 
 
 def shared_models(cells: Sequence[RunConfig]) -> list[str]:
-    """Directories of the original and retrained models that are still to be trained."""
+    """Directories of original, retrained and shadow models that are still to be trained."""
     needed = []
     for cell in cells:
         reference = cell.settings.evaluation.reference == "retrain"
         roles = ("original", "retrained") if reference else ("original",)
         needed += [cell.model_dir(role) for role in roles]
+        needed += [folder for role in ("original", "retrained") for folder in cell.shadow_dirs(role)]
     missing = dict.fromkeys(path for path in needed if not (path / "record.json").is_file())
     return [str(path) for path in missing]
 

@@ -80,6 +80,11 @@ def prepared(batch: Batch, modality: Modality, expected: Any, noises: Sequence[t
     return Batch(inputs, whole.targets.unflatten(0, (count, -1)), whole.index.unflatten(0, (count, -1)))
 
 
+def repeated(batch: Batch, count: int) -> Batch:
+    """The same rows for each of several models."""
+    return _joined([batch] * count)
+
+
 def _parts(batch: Batch, count: int) -> list[Batch]:
     inputs = {name: values.chunk(count) for name, values in batch.inputs.items()}
     others = zip(batch.targets.chunk(count), batch.index.chunk(count), strict=True)

@@ -1,0 +1,145 @@
+"""Shadow models on disk: found, or trained by one process only; what is finished is kept, the rest resumed.
+
+Of each its weights and its predictions on every split, per example; nothing is written or painted by them.
+Shadow k of a role is trained from the seed `models.shadow_seed(seed.train, k)`, however many there are: but
+for rounding, and for dropout where several are trained at once (`mubench.shadows.abreast`).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from mubench import artifacts, costs
+from mubench.artifacts import Artifact, Role
+from mubench.effort import Effort
+from mubench.environment import now
+from mubench.files import Corrupt, clear_leftovers, locked, read_json, write_json, writing
+from mubench.meters import Cost, Meter
+from mubench.models import shadow_seed
+from mubench.shadows import abreast
+from mubench.shadows.stack import Stack
+from mubench.shadows.trial import Way, choose
+from mubench.workbench import Workbench
+
+ROLES: tuple[Role, ...] = ("original", "retrained")
+UNCOUNTED = "operations are not counted where models are trained side by side"
+
+
+def obtain(bench: Workbench, role: Role) -> list[Artifact]:
+    """The run's shadow models of a role, in order; those that are not there whole are trained now."""
+    folders = bench.config.shadow_dirs(role)
+    if not folders or not (missing := _missing(bench, role, warn=True)):
+        return _read(bench, role)
+    home, say = folders[0].parent, bench.reporter.say
+    with locked(
+        home.with_suffix(".lock"), lambda: say(f"Waiting for another process's {role} shadow models")
+    ):
+        missing = _missing(bench, role, warn=False)
+        if missing:
+            _train(bench, role, missing)
+        with writing(home):
+            clear_leftovers(home)
+            for checkpoint in home.glob("*.pt"):  # of a number of models that nobody asks for any more
+                checkpoint.unlink()
+    return _read(bench, role)
+
+
+def _read(bench: Workbench, role: Role) -> list[Artifact]:
+    found = [artifacts.read(bench, role, folder, None) for folder in bench.config.shadow_dirs(role)]
+    return [shadow for shadow in found if shadow is not None]
+
+
+def _missing(bench: Workbench, role: Role, warn: bool) -> list[int]:
+    """Numbers of the shadow models that are not there whole; damaged ones are named."""
+    return [
+        number
+        for number, folder in enumerate(bench.config.shadow_dirs(role))
+        if artifacts.read(bench, role, folder, f"the {role} shadow model {number}" if warn else None) is None
+    ]
+
+
+def _train(bench: Workbench, role: Role, missing: Sequence[int]) -> None:
+    rows = artifacts.rows_of(bench, role)
+    say = bench.reporter.say
+    say(f"Training {len(missing)} {role} shadow models on {len(rows):,} examples")
+    way = _way(bench, rows)
+    say(f"  {way}")
+    for group in _groups(missing, way.at_once):
+        _make(bench, role, group, rows)
+
+
+def _groups(missing: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Numbers that are trained together: the missing ones of 0 to size - 1, of size to 2 size - 1 ..."""
+    for start in range(0, missing[-1] + 1, size):
+        if group := [number for number in missing if start <= number < start + size]:
+            yield group
+
+
+def _way(bench: Workbench, rows: Tensor) -> Way:
+    """How they are trained: tried once for a device and a number, so that resuming goes the same way."""
+    path = bench.config.shadow_dirs("original")[0].parent / "way.json"
+    device, settings = bench.engine.device.type, bench.config.settings
+    asked = {"device": device, "shadows": settings.shadows, "most": settings.trainer.at_once}
+    with suppress(Corrupt):
+        known = read_json(path) if path.is_file() else {}
+        if known.get("asked") == asked:
+            return Way(known["at_once"], known["why"])
+    way = choose(bench, rows)
+    write_json(path, {"asked": asked, "at_once": way.at_once, "why": way.why})
+    return way
+
+
+def _make(bench: Workbench, role: Role, numbers: Sequence[int], rows: Tensor) -> None:
+    """Train some shadow models together, and seal them when all are kept: half of them is none."""
+    config, started, meter = bench.config, now(), Meter(bench.engine.device)
+    folders = [config.shadow_dirs(role)[number] for number in numbers]
+    for folder in folders:
+        artifacts.begin(folder)
+    seeds = [shadow_seed(config.settings.seed.train, number) for number in numbers]
+    checkpoint = folders[0].parent / f"{zlib.crc32(str(seeds).encode()):08x}.pt"
+    models, effort = _trained(bench, seeds, rows, checkpoint, f"{role} shadow {_told(numbers)}")
+    bench.engine.synchronise()
+    cost = _cost(effort, meter, len(numbers))
+    for folder, model in zip(folders, models, strict=True):
+        artifacts.keep(bench, folder, model)
+    fingerprint = config.model_fingerprint(role, shadow=True)
+    facts = {"role": f"{role} shadow", "fingerprint": fingerprint, "examples": len(rows), "started": started}
+    for folder, seed in zip(folders, seeds, strict=True):
+        artifacts.finish(bench, folder, cost, {**facts, "seed": seed, "together": len(numbers)})
+    checkpoint.unlink(missing_ok=True)
+
+
+def _told(numbers: Sequence[int]) -> str:
+    return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+
+
+def _trained(
+    bench: Workbench, seeds: Sequence[int], rows: Tensor, checkpoint: Path, title: str
+) -> tuple[Iterator[nn.Module], Effort]:
+    """The models, made into networks one by one, and the effort of them all."""
+    place = bench.engine.place
+    if len(seeds) == 1:
+        model = place(bench.spec.start(seeds[0]))
+        effort = artifacts.fit(bench, model, rows, checkpoint, title, seeds[0])
+        return iter([model]), effort
+    stack = Stack([bench.spec.start(seed).to(bench.engine.device) for seed in seeds])
+    effort = abreast.training(bench, stack, seeds, rows, checkpoint, title).run()
+    networks = (place(bench.spec.fresh(seed)) for seed in seeds)
+    return (stack.copy_to(number, network) for number, network in enumerate(networks)), effort
+
+
+def _cost(effort: Effort, meter: Meter, count: int) -> Cost:
+    """One model's share of what a training of several took; the memory is that of all."""
+    shared = replace(effort, examples=effort.examples // count, seconds=effort.seconds / count)
+    cost = costs.of_training(shared, meter)
+    if cost.numbers["energy_joules"] is not None:
+        cost.numbers["energy_joules"] /= count
+    if count > 1:
+        cost.add("flops", None, UNCOUNTED)
+    return cost
