@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mubench.data import Batch
 from mubench.modalities import token_ids
 from mubench.modalities.base import BrokenRow, Fields
-from mubench.modalities.text_generation import GenerationSpec, TextGeneration
+from mubench.modalities.text_generation import TextGeneration
 from mubench.modalities.token_ids import IGNORED
 
 
@@ -50,17 +50,9 @@ class TextAlternatives(TextGeneration):
             found[place, : len(texts)] = self.answers(texts, folder).to(torch.int32)
         return {**columns, "alternatives": found}
 
-    def prepare(self, batch: Batch, expected: GenerationSpec, generator: torch.Generator | None) -> Batch:
-        """The alternatives stay only where nothing is trained."""
-        prepared = super().prepare(batch, expected, generator)
-        if generator is not None:
-            return prepared
-        kept = {"alternatives": batch.inputs["alternatives"].long()}
-        return replace(prepared, inputs={**prepared.inputs, **kept})
-
     def more_predictions(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """`alternatives` (B, 1 + K): their mean log-probability per token, NaN where there is none."""
-        given = batch.inputs["alternatives"]
+        given = batch.inputs["alternatives"].long()
         rows, places = (given != IGNORED).any(dim=-1).nonzero(as_tuple=True)
         found = torch.full(given.shape[:2], float("nan"), device=given.device)
         for start in range(0, len(rows), len(batch)):

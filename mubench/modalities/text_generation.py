@@ -165,14 +165,16 @@ class TextGeneration(TokenLabels):
         return False
 
     def prepare(self, batch: Batch, expected: GenerationSpec, generator: torch.Generator | None) -> Batch:
-        """Prompts (B, P) int64 without the columns that pad all of them; sizes where nothing is trained."""
+        """Prompts (B, P) int64 without the columns that pad all of them.
+
+        What else is stored stays only where nothing is trained.
+        """
         mask = batch.inputs["prompt_mask"].bool()
         used = mask.any(dim=0).nonzero()
         columns = slice(int(used[0]), int(used[-1]) + 1)
         ids = batch.inputs["prompt_ids"][:, columns].long()
-        inputs = {"prompt_ids": ids, "prompt_mask": mask[:, columns].long()}
-        kept = {} if generator is not None else {"compressed": batch.inputs["compressed"]}
-        return replace(batch, inputs={**inputs, **kept})
+        more = batch.inputs if generator is None else {}
+        return replace(batch, inputs={**more, "prompt_ids": ids, "prompt_mask": mask[:, columns].long()})
 
     def trimmed(self, batch: Batch) -> Batch:
         """Targets without the columns that pad all of them."""
