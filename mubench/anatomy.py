@@ -37,12 +37,7 @@ def blocks(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 def head(model: nn.Module, classes: int) -> list[str]:
     """The part that makes scores: of classes, of tokens, or else the last layer of the largest part."""
-    found = heads(model, classes) or output(model)[-1:]
-    if found:
-        return found
-    part, largest = max(model.named_children(), key=lambda child: _size(child[1]), default=("", model))
-    last = [name for name, m in largest.named_modules() if any(True for _ in m.parameters(False))][-1]
-    return [f"{part}.{last}".strip(".")]
+    return heads(model, classes) or output(model)[-1:] or [_end(model)]
 
 
 def scorer(model: nn.Module, classes: int) -> nn.Linear:
@@ -61,7 +56,9 @@ def last_layer(model: nn.Module, classes: int, beside: Collection[str] = ()) -> 
     `beside` names weights of an adapter. UsageError where classes are scored by no linear layer.
     """
     with all_moving_but(model, beside):
-        return scorer(model, classes) if classes else model.get_submodule(head(model, classes)[-1])
+        if classes:
+            return scorer(model, classes)
+        return model.get_submodule((output(model)[-1:] or [_end(model, beside)])[0])
 
 
 @contextmanager
@@ -103,6 +100,15 @@ def own_weights(model: nn.Module, parts: Iterable[str]) -> set[str]:
     }
     weights = dict(model.named_parameters())
     return {name for name in weights_in(model, inside) if id(weights[name]) not in outside}
+
+
+def _end(model: nn.Module, beside: Collection[str] = ()) -> str:
+    """The last layer of the largest part, among those with weights of their own that are none of `beside`."""
+    part, largest = max(model.named_children(), key=lambda child: _size(child[1]), default=("", model))
+    names = [f"{part}.{name}".strip(".") for name, _ in largest.named_parameters()]
+    owners = {name.rpartition(".")[0] for name in names if name not in beside}
+    paths = [f"{part}.{name}".strip(".") for name, _ in largest.named_modules()]
+    return [path for path in paths if path in owners][-1]
 
 
 def _listed(model: nn.Module) -> Iterator[tuple[str, nn.Module, type[nn.Module]]]:
