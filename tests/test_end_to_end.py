@@ -14,7 +14,10 @@ def test_a_run_leaves_exactly_these_files(first):
     assert names(run) == LEFT
     for role in ("original", "retrained"):
         (model,) = (first.folder / "models" / "digits" / "resnet-small" / role).glob("seed42-????????")
-        assert names(model) == {"model.safetensors", "predictions.safetensors", "record.json"}
+        kept = {name.rpartition("-")[0] for name in names(model) if name.startswith("generated/")}
+        assert kept == {"generated/penultimate-forget", "generated/penultimate-test"}
+        files = {name for name in names(model) if not name.startswith("generated/")}
+        assert files == {"model.safetensors", "predictions.safetensors", "record.json"}
     assert {path.name for path in first.folder.iterdir()} == {"cache", "models", "runs"}
     assert record_of(run)["metrics"]["original"]["test_accuracy"] > 0.6
     said = first.printed.err
