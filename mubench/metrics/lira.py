@@ -13,7 +13,7 @@ import numpy as np
 
 from mubench.metrics.base import Goal, Unavailable, View, metric
 from mubench.metrics.likelihood import log_likelihood, phi, stacked, variance, without
-from mubench.metrics.membership import auc, auc_values, goals, true_positives
+from mubench.metrics.membership import auc_values, aucs, goals, true_positives
 
 FEWEST = 4  # shadow models of each kind: two are left once two of them are told apart
 SOURCE = "Carlini et al., 2112.03570"
@@ -57,22 +57,17 @@ def scored(model: np.ndarray, outside: np.ndarray, attack: Attack) -> tuple[np.n
     return np.stack(members), np.stack([attack(outside[k], others) for k, others in enumerate(rest)])
 
 
-def aucs(members: np.ndarray, others: np.ndarray) -> float:
-    """Mean over shadow models of the AUC of the model's scores against theirs."""
-    return float(np.mean([auc(*pair) for pair in zip(members, others, strict=True)]))
-
-
 def noise(outside: np.ndarray, attack: Attack) -> np.ndarray:
     """The AUC of each shadow model against the others, (models,): what training seeds alone do.
 
     Each pair by the shadow models but these two. At most the first 16.
     """
     count = min(len(outside), MOST)
+    pairs = np.array(list(combinations(range(count), 2)))
+    scores = [[attack(outside[k], without(outside, *pair)) for k in pair] for pair in pairs]
+    above = aucs(*np.array(scores).swapaxes(0, 1))
     found = np.zeros((count, count))
-    for j, k in combinations(range(count), 2):
-        rest = without(outside, j, k)
-        found[j, k] = auc(attack(outside[j], rest), attack(outside[k], rest))
-        found[k, j] = 1 - found[j, k]
+    found[pairs[:, 0], pairs[:, 1]], found[pairs[:, 1], pairs[:, 0]] = above, 1 - above
     return np.asarray(found.sum(axis=1) / (count - 1))
 
 
@@ -93,7 +88,7 @@ def margin(nulls: np.ndarray, models: int) -> float:
 def _values(name: str, view: View, attack: Attack) -> dict[str, float]:
     """The AUC of an attack, and its interval."""
     model, outside = phi(view.outputs("forget")), shadows(view, "retrained", "forget")
-    value = aucs(*scored(model, outside, attack))
+    value = float(aucs(*scored(model, outside, attack)).mean())
     half = margin(noise(outside, attack), len(outside))
     return {name: value, f"{name}_low": max(0.0, value - half), f"{name}_high": min(1.0, value + half)}
 

@@ -78,10 +78,16 @@ def pair(view: View, score: Score) -> tuple[np.ndarray, np.ndarray]:
 
 def auc(members: np.ndarray, others: np.ndarray) -> float:
     """Share of pairs in which the member (n,) scores above the other (m,), ties half."""
-    from sklearn.metrics import roc_auc_score
+    return float(aucs(members[None], others[None])[0])
 
-    labels = np.repeat([1, 0], [len(members), len(others)])
-    return float(roc_auc_score(labels, np.concatenate([members, others])))
+
+def aucs(members: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The AUC of each row's members (K, n) against its others (K, m), (K,): Mann and Whitney's U / nm."""
+    from scipy.stats import rankdata
+
+    n, m = members.shape[1], others.shape[1]
+    ranks = rankdata(np.concatenate([members, others], axis=1), axis=1)[:, :n]
+    return np.asarray((ranks.sum(axis=1) - n * (n + 1) / 2) / (n * m))
 
 
 def auc_values(name: str, members: np.ndarray, others: np.ndarray, view: View) -> dict[str, float]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from mubench.metrics.base import Cell, Goal, Unavailable, metric
 from mubench.metrics.likelihood import log_likelihood, stacked, variance, without
-from mubench.metrics.membership import auc
+from mubench.metrics.membership import aucs
 
 FEWEST = 3  # training seeds: two are left once one is attacked
 
@@ -25,13 +25,14 @@ def ratios(scores: np.ndarray, unlearned: np.ndarray, retrained: np.ndarray) -> 
     return np.asarray(above - below)
 
 
-def attacked(unlearned: np.ndarray, retrained: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Of each training seed the ratios (N,) of its unlearned and of its retrained model, by other seeds."""
-    found = []
-    for seed in range(len(unlearned)):
-        rest = without(unlearned, seed), without(retrained, seed)
-        found.append((ratios(unlearned[seed], *rest), ratios(retrained[seed], *rest)))
-    return found
+def attacked(unlearned: np.ndarray, retrained: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ratios (seeds, N) of the unlearned and of the retrained models, each by the other seeds' models."""
+    rest = [(without(unlearned, seed), without(retrained, seed)) for seed in range(len(unlearned))]
+    mine, theirs = (
+        np.stack([ratios(part[seed], *others) for seed, others in enumerate(rest)])
+        for part in (unlearned, retrained)
+    )
+    return mine, theirs
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
@@ -57,12 +58,11 @@ def ulira(cell: Cell) -> dict[str, float]:
     unlearned, retrained = confidences(cell)
     if len(unlearned) < FEWEST:
         raise Unavailable(f"the attack needs {FEWEST} training seeds, not {len(unlearned)}")
-    pairs = attacked(unlearned, retrained)
-    aucs = np.array([auc(*pair) for pair in pairs])
-    right = [np.mean(mine > 0) / 2 + np.mean(theirs < 0) / 2 for mine, theirs in pairs]
-    low, high = interval(aucs)
+    mine, theirs = attacked(unlearned, retrained)
+    values = aucs(mine, theirs)
+    low, high = interval(values)
     return {
-        "ulira_auc": float(aucs.mean()), "ulira_auc_low": low, "ulira_auc_high": high,
-        "ulira_accuracy": float(np.mean(right)), "ulira_leak": abs(2 * float(aucs.mean()) - 1),
-        "ulira_models": float(len(unlearned)),
+        "ulira_auc": float(values.mean()), "ulira_auc_low": low, "ulira_auc_high": high,
+        "ulira_accuracy": float(np.mean(mine > 0) + np.mean(theirs < 0)) / 2,
+        "ulira_leak": abs(2 * float(values.mean()) - 1), "ulira_models": float(len(unlearned)),
     }  # fmt: skip

@@ -1,9 +1,9 @@
-"""Predictions of every role on every split."""
+"""Predictions of every role on every split, and of four shadow models of each kind."""
 
 from __future__ import annotations
 
 import pytest
-from predictions_by_hand import random_outputs
+from predictions_by_hand import another_model, random_outputs
 
 from mubench.metrics.base import View
 
@@ -29,5 +29,18 @@ def evidence():
 
 
 @pytest.fixture
-def view(evidence) -> View:
-    return View("unlearned", evidence)
+def others(evidence):
+    """Shadow models: of the same examples, with other noise."""
+    return {
+        role: [
+            {name: another_model(like, 50 + k, shift if name == "forget" else 1.0)
+             for name, like in evidence["unlearned"].items()}
+            for k in range(4)
+        ]
+        for role, shift in (("original", 2.0), ("retrained", 1.0))
+    }  # fmt: skip
+
+
+@pytest.fixture
+def view(evidence, others) -> View:
+    return View("unlearned", evidence, others=others)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from predictions_by_hand import random_outputs
 
-from mubench.metrics import METRICS, f1, membership, overall, performance, reference
+from mubench.metrics import METRICS, f1, lira, membership, overall, performance, reference, rmia
 from mubench.metrics.base import Unavailable, View
 
 GOALS = {"higher", "lower", "match"}
-MODULES = (performance, f1, overall, membership, reference)
+MODULES = (performance, f1, overall, membership, reference, lira, rmia)
 OURS = {name: m for name, m in METRICS.items() if m.function.__module__ in
         {module.__name__ for module in MODULES}}  # fmt: skip
 SPLIT = [m for m in OURS.values() if m.scope == "split"]
@@ -29,7 +29,8 @@ READS = {
     "knowledge_gap": {"retain", "forget"}, "zrf": {"forget"}, "zrf_noise": {"forget"},
     "mia_efficacy": {"retain", "test", "forget"}, "completeness": {"forget"},
     **{name: {"test", "forget"} for name in ("mia_auc", "mia_confidence_auc", "mia_entropy_auc",
-       "mia_modified_entropy_auc", "mia_tpr_1", "mia_tpr_01", "mia_lr")},
+       "mia_modified_entropy_auc", "mia_tpr_1", "mia_tpr_01", "mia_lr", "lira_offline", "rmia")},
+    **{name: {"forget"} for name in ("lira", "lira_tpr_1", "lira_tpr_01")},
     **{name: {"retain", "test", "forget"} for name in ("avg_gap", "ret_dev", "tow")},
     "tow_mia": {"retain", "test", "forget"},
     **{f"gap_{s}_{q}": {s} for s in ("test", "forget", "retain", "validation")
@@ -59,7 +60,7 @@ def test_declares_itself(metric):
     goals = {metric.goal} if isinstance(metric.goal, str) else set(metric.goal.values())
     assert goals <= GOALS and goals
     assert metric.summary.endswith((".", "]", ":")) and len(metric.summary) <= 100
-    assert metric.needs <= {"original", "retrained", "incompetent"}
+    assert metric.needs <= {"original", "retrained", "incompetent", "shadows"}
     assert metric.scope != "relative" or "retrained" in metric.needs
 
 
@@ -116,6 +117,16 @@ def test_diverged_predictions_make_it_unavailable(metric, view, bad):
         losses[7], logits[7, 1] = bad, bad
         with pytest.raises(Unavailable, match=r"1 of \d+ .* not finite"):
             metric.function(changed(view, "unlearned", name, replace(outputs, losses=losses, logits=logits)))
+
+
+@wide
+def test_only_what_asks_for_shadow_models_reads_them(metric, view):
+    asked = replace(view, others={})
+    if "shadows" in metric.needs:
+        with pytest.raises(Unavailable, match="no shadow models"):
+            metric.function(asked)
+    else:
+        assert values(metric.function(asked)) == values(metric.function(view))
 
 
 @split

@@ -34,6 +34,16 @@ def test_auc_by_hand():
     assert found["mia_auc"] == 0.625 and found["mia_leak"] == 0.25
 
 
+def test_aucs_of_rows_agree_with_scikit_learn():
+    """Scores with ties, several rows at once."""
+    rng = np.random.default_rng(0)
+    members, others = rng.integers(8, size=(3, 40)) + 1.0, rng.integers(8, size=(3, 25)) + 0.0
+    expected = [
+        roc_auc_score([1] * 40 + [0] * 25, np.concatenate(rows)) for rows in zip(members, others, strict=True)
+    ]
+    np.testing.assert_allclose(membership.aucs(members, others), expected, atol=1e-12)
+
+
 def test_auc_of_gaussian_losses_is_in_the_interval():
     """Losses N(10, 1) and N(10.7, 1): AUC = Phi(.7 / sqrt 2) = .690."""
     found = membership.mia_auc(attacked(gaussian(2000, 10, 0), gaussian(3000, 10.7, 1)))
@@ -138,7 +148,8 @@ def test_each_score_ranks_surer_members_higher(name):
     sure = from_probabilities([[0.9, 0.1], [0.95, 0.05]], [0, 0])
     unsure = from_probabilities([[0.6, 0.4], [0.55, 0.45]], [0, 0])
     view = View("unlearned", {"unlearned": {"forget": sure, "test": unsure}})
-    assert getattr(membership, f"mia_{name}_auc")(view) == 1.0
+    found = getattr(membership, f"mia_{name}_auc")(view)
+    assert found == {f"mia_{name}{end}": 1.0 for end in ("_auc", "_auc_low", "_auc_high", "_leak")}
 
 
 def test_only_scores_that_read_labels_tell_sure_mistakes_apart():
@@ -146,8 +157,9 @@ def test_only_scores_that_read_labels_tell_sure_mistakes_apart():
     models = {"unlearned": {"forget": from_probabilities([[0.9, 0.1]] * 3, [0] * 3),
                             "test": from_probabilities([[0.9, 0.1]] * 4, [1] * 4)}}  # fmt: skip
     view = View("unlearned", models)
-    assert membership.mia_confidence_auc(view) == membership.mia_entropy_auc(view) == 0.5
-    assert membership.mia_modified_entropy_auc(view) == 1.0
+    assert membership.mia_confidence_auc(view)["mia_confidence_auc"] == 0.5
+    assert membership.mia_entropy_auc(view)["mia_entropy_auc"] == 0.5
+    assert membership.mia_modified_entropy_auc(view)["mia_modified_entropy_auc"] == 1.0
     assert membership.mia_auc(view)["mia_auc"] == 1.0
 
 
