@@ -86,7 +86,8 @@ def _declare(name: str, score: Score, reads: Reads, source: str, what: str) -> N
         return auc_values(value, members, others, view)
 
     attack.__name__ = attack.__qualname__ = value
-    attack.__doc__ = f"AUC of telling D_f from unseen examples by {what}, in [0, 1], with its interval."
+    first = f"AUC of telling D_f from unseen examples by {what}, in [0, 1], with its interval."
+    attack.__doc__ = f"{first}\n\n    The score: {score.__doc__}"
     metric(goal=_goals(name), reads=reads, source=source)(attack)
 
 

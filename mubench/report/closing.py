@@ -86,15 +86,19 @@ def _cost(record: Record) -> str:
     text = f"unlearned in {number(cost.get('unlearn_seconds'))} s"
     if cost.get("retrain_seconds") is not None:
         text += f", retraining took {number(cost['retrain_seconds'])} s"
-    if cost.get("speedup") is not None:
-        text += f" ({number(cost['speedup'])} times as long)"
-    return text
+    ratios = [f"{number(cost['speedup'])} times as long"] if cost.get("speedup") is not None else []
+    own, theirs = cost.get("flops"), cost.get("retrain_flops")
+    if own and theirs:
+        ratios.append(f"{number(theirs / own)} times the operations")
+    return f"{text} ({', '.join(ratios)})" if ratios else text
 
 
 def number(value: float | None) -> str:
-    """A value in four significant digits or three decimals; - for null."""
+    """A value in three decimals, a whole number or a power of ten; - for null."""
     if value is None:
         return "-"
+    if abs(value) >= 1e7:
+        return f"{value:.3g}"
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
