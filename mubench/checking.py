@@ -37,9 +37,7 @@ def check(composed: DictConfig, overrides: Sequence[str], dirs: Sequence[Path] =
     for group in COMPONENTS:
         merged[group] = {**_typed(resolved[group], group), "_target_": resolved[group]["_target_"]}
     for name, node in list(merged.evaluation.attacks.items()):
-        where = f"evaluation.attacks.{name}"
-        _named(node, where)
-        merged.evaluation.attacks[name] = {**_typed(node, where), "_target_": node["_target_"]}
+        merged.evaluation.attacks[name] = _attack(node, f"evaluation.attacks.{name}")
     for part in ("training", "unlearning"):
         _value(merged[part], f"{part}.")
     settings, plain = _value(merged, ""), OmegaConf.to_container(merged)
@@ -67,6 +65,14 @@ def _typed(node: Mapping[str, Any], group: str) -> DictConfig:
         return OmegaConf.merge(OmegaConf.structured(target), settings)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise UsageError(f"{group}.{_sentence(error)}") from error
+
+
+def _attack(node: Any, where: str) -> dict[Any, Any]:
+    """An attack's settings, typed; what its class refuses is said with the place."""
+    _named(node, where)
+    settings = _typed(node, where)
+    _value(settings, f"{where}.")
+    return {**settings, "_target_": node["_target_"]}
 
 
 def _value(node: Any, prefix: str) -> Any:

@@ -127,7 +127,6 @@ def check(config: RunConfig) -> None:
             f"method '{key['method']}' takes deletion={wanted}; here it is '{key['deletion']}'"
         )
     component(settings.curriculum, "curriculum").check(modality.gives)
-    campaign.named(settings.evaluation.attacks)
     _metrics(config, modality)
 
 

@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -21,11 +20,6 @@ from mubench.metrics.base import Curves
 from mubench.workbench import Workbench
 
 
-def named(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, Attack]:
-    """The attacks of an evaluation; UsageError for a setting that is wrong."""
-    return {name: component(node, f"evaluation.attacks.{name}") for name, node in nodes.items()}
-
-
 def carry_out(
     bench: Workbench, unlearned: nn.Module, original: Artifact, retrained: Artifact | None
 ) -> dict[str, dict[str, Curves]]:
@@ -37,6 +31,7 @@ def carry_out(
     nodes = bench.config.settings.evaluation.attacks
     if not nodes:
         return {}
+    attacks: dict[str, Attack] = {name: component(node, name) for name, node in nodes.items()}
     artifacts = [original, *([retrained] if retrained else [])]
     networks: dict[str, nn.Module] = {a.role: a.model(bench).eval() for a in artifacts}
     networks["unlearned"] = _like(bench.adapter.merged(unlearned).eval(), networks["original"])
@@ -46,7 +41,7 @@ def carry_out(
     return {
         role: {
             name: _curves(Target(bench, role, network, shared), name, attack, folders[role], digests)
-            for name, attack in named(nodes).items()
+            for name, attack in attacks.items()
         }
         for role, network in networks.items()
     }
