@@ -11,6 +11,7 @@ from rich.table import Table
 
 from mubench.metrics import goal_of
 from mubench.records import Record
+from mubench.report.reference import doubt, layers
 
 ARROWS = {"higher": "↑", "lower": "↓", "match": "≈"}
 LEGEND = "↑ more is better, ↓ less, ≈ as the retrained model; to goal: unlearned - retrained (else original)"
@@ -78,7 +79,8 @@ def _summary(record: Record) -> str:
     shown = [f"{name} {number(relative.get(name))}{ARROWS.get(goal_of(name) or '', '')}"
              for name in RELATIVE if relative.get(name) is not None]  # fmt: skip
     lines = [f"against the retrained model: {', '.join(shown)}"] if shown else []
-    return "\n".join([*lines, _cost(record)])
+    warned = [sentence] if (sentence := doubt(relative)) else []
+    return "\n".join([*lines, *warned, _cost(record)])
 
 
 def _cost(record: Record) -> str:
@@ -115,3 +117,5 @@ def everything(record: Record, folder: Path) -> None:
         console.print(f"\n{title}")
         for name, value in values.items():
             console.print(f"  {name:28} {number(value) if isinstance(value, float) else value}")
+    if (table := layers(folder)) is not None:
+        print_whole(table)
