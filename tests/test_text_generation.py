@@ -241,6 +241,12 @@ def test_padding_and_neighbours_change_nothing(bench):
     assert float(first) == pytest.approx(float(second), rel=1e-5)
 
 
+def test_the_tokens_that_a_part_works_on_are_counted_alike_alone_and_beside_a_longer_answer(bench):
+    whole, alone = bench.batch([1, 3]), bench.batch([3])
+    beside, by_itself = (bench.modality.own(bench.model, batch, bench.model) for batch in (whole, alone))
+    assert int(beside[1].sum()) == int(by_itself[0].sum()) > 0
+
+
 def test_the_head_is_not_computed_where_nothing_is_predicted(gpt2):
     seen = []
     hook = gpt2.model.lm_head.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[1]))

@@ -47,10 +47,11 @@ def _behind_encoder(model: nn.Module, prompts: Tensor, mask: Tensor, labels: Ten
 def seen(model: nn.Module, mask: Tensor, labels: Tensor, part: nn.Module) -> Tensor:
     """Which tokens, that a part of the model works on, are no padding: (B, P), (B, T), or both in one.
 
-    A decoder alone has prompt and answer in one sequence, all but the answer's last token.
+    A decoder alone has prompt and answer in one sequence. An answer's last token predicts nothing: whether
+    the network is shown it depends on how long the batch's other answers are.
     """
     network: Any = model
-    shown = labels[:, :-1] != IGNORED
+    shown = labels[:, 1:] != IGNORED
     if not network.config.is_encoder_decoder:
         return torch.cat([mask.bool(), shown], dim=1)
     if any(module is part for module in network.get_decoder().modules()):
