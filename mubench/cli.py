@@ -14,7 +14,7 @@ VERBS = {
     "prepare": "train missing original and retrained models only",
     "ls": "tasks, models, methods, metrics, deletions, sweeps or runs: mubench ls methods 'neg*'",
     "show": "one of them in full: mubench show method salun",
-    "table": "finished runs as a table: methods as rows, mean and spread over seeds",
+    "table": "finished runs as a table: methods as rows, mean and interval over training seeds",
     "connect": "loss and accuracy on the paths between two unlearned models",
     "verify": "check that a method does what it must: mubench verify salun",
     "status": "what is done, failed or unfinished below outputs/",

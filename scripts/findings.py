@@ -21,7 +21,7 @@ from scipy.stats import rankdata
 
 from mubench.records import Record
 from mubench.report.closing import number
-from mubench.report.table import value_of
+from mubench.report.rows import value_of
 
 ASKED = ("bad_teaching", "scrub", "random_label", "salun")
 SPLITS = ("forget", "retain", "test")

@@ -18,7 +18,7 @@ from statistics import mean
 
 from mubench.records import Record, query
 from mubench.report.closing import number
-from mubench.report.table import REFERENCES, value_of
+from mubench.report.rows import REFERENCES, value_of
 
 SCORES = ("accuracy", "rougeL", "clip_score")  # the first that a task has stands beside the loss
 HEADINGS = ("method", "forget", "test", "retain", "forget loss", "gap", "MIA AUC", "time")

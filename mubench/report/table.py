@@ -1,202 +1,126 @@
-"""Records as tables: a cell is the mean over runs that differ in seeds only, and their spread."""
+"""Tables in text and JSON: mean and interval over training seeds, the best of a column and its ties."""
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import mean, stdev
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
-from mubench.errors import UsageError, did_you_mean
-from mubench.metrics import goal_of
-from mubench.records import Record
 from mubench.report.closing import ARROWS, number, print_whole
+from mubench.report.notes import notes
+from mubench.report.rows import Row
+from mubench.report.sheets import Column, Sheet, Standing
+from mubench.statistics.seeds import LEVELS, repeats
 
-COLUMNS = (
-    "test_accuracy", "retain_accuracy", "forget_accuracy", "test_rougeL", "retain_rougeL", "forget_rougeL",
-    "test_fid", "test_clip_score", "forget_clip_score", "test_loss", "forget_loss", "mia_auc", "avg_gap",
-    "tow", "unlearn_seconds", "speedup",
-)  # fmt: skip
-REFERENCES = {"original": "original", "retrained": "retrain"}  # roles, and the methods whose rows show them
 Proven = Sequence[Mapping[str, Any]]  # settings of methods that passed `mubench verify`
 MARK = " ✓"  # behind the name of a method that passed `mubench verify`
-LEGEND = "✓ the method's code and settings, as they are now, passed every check of mubench verify"
-SHARED = ("task", "modality", "model", "training")  # what decides original and retrained models
+MARKS: dict[Standing, str] = {"best": "*", "tied": "=", "worse": " ", "untested": "?"}
 
 
-@dataclass(frozen=True)
-class Row:
-    """Runs that differ in seeds only, and which model's numbers of them are shown."""
+def print_tables(sheets: Sequence[Sheet], proven: Proven = (), sd: bool = False, test: str = "t") -> None:
+    """One table for each task, model and deletion, then what its signs mean and what to be wary of.
 
-    records: tuple[Record, ...]
-    role: str = "unlearned"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One value over the seeds of a cell."""
-
-    values: tuple[float, ...]
-
-    def __str__(self) -> str:
-        """Mean, ± standard deviation over the seeds where there are several; - for none."""
-        if not self.values:
-            return "-"
-        if len(self.values) == 1:
-            return number(self.values[0])
-        return f"{number(mean(self.values))} ±{number(stdev(self.values))}"
-
-    def as_json(self) -> dict[str, float | int | None]:
-        """Mean, standard deviation and number of runs."""
-        several = len(self.values) > 1
-        return {
-            "mean": mean(self.values) if self.values else None,
-            "sd": stdev(self.values) if several else None,
-            "n": len(self.values),
-        }
-
-
-def value_of(record: Record, name: str, role: str = "unlearned") -> float | None:
-    """A number of a run's model; of the unlearned one also those of its pair and of its cost."""
-    groups = [record.metrics.get(role) or {}]
-    if role == "unlearned":
-        groups += [record.metrics.get("relative") or {}, record.cost]
-    return next((values[name] for values in groups if name in values), None)
-
-
-def group(records: Iterable[Record]) -> dict[tuple[Any, ...], dict[str, Row]]:
-    """Records by (task, model, deletion, ratio), then by row: the method, and what else sets it apart.
-
-    The original and the retrained model that the runs share have rows too.
+    Methods with the settings in `proven` are marked; `sd` shows standard deviations in place of intervals.
     """
-    tables: dict[tuple[Any, ...], dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
-    for record in records:
-        key = record.key
-        place = (key["task"], key["model"], key["deletion"], key["ratio"])
-        tables[place][key["method"]].append(record)
-    return {
-        place: {**_references(rows), **_variants(rows)}
-        for place, rows in sorted(tables.items(), key=lambda t: _order(t[0]))
-    }
+    for sheet in sheets:
+        print_whole(_table(sheet, proven, sd))
+    marked = any(verified(row, proven) for sheet in sheets for row in sheet.rows.values())
+    for line in notes(sheets, marked, sd, test):
+        print_whole(line)
 
 
-def _references(rows: dict[str, list[Record]]) -> dict[str, Row]:
-    """The original and the retrained model, once for each of their seeds; none if runs do not share them."""
-    records = [record for several in rows.values() for record in several]
-    if len({json.dumps([r.config.get(name) for name in SHARED], sort_keys=True) for r in records}) > 1:
-        return {}
-    found = {}
-    for role, method in REFERENCES.items():
-        apart = {json.dumps([r.key["seed"].get(level) for level in ("train", "forget")]): r
-                 for r in records if r.metrics.get(role)}  # fmt: skip
-        if apart and method not in rows:
-            found[role] = Row(tuple(apart.values()), role)
-    return found
+def _table(sheet: Sheet, proven: Proven, sd: bool) -> Table:
+    table = Table(title=sheet.place.title, title_justify="left")
+    table.add_column("method")
+    table.add_column("n", justify="right")
+    for column in sheet.columns:
+        table.add_column(heading(column), justify="right", no_wrap=True)
+    for label, row in sheet.rows.items():
+        mark = MARK if verified(row, proven) else ""
+        shown = [_cell(column, label, sheet.n(label), sd) for column in sheet.columns]
+        table.add_row(Text(f"{label}{mark}"), str(sheet.n(label)), *shown)
+    return table
 
 
-def _order(place: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Ratios by size, deletions without one first."""
-    *names, ratio = place
-    return (*names, -1.0 if ratio is None else ratio)
+def heading(column: Column) -> str:
+    """A column's name and the arrow of its goal, a word a line."""
+    return f"{column.name} {ARROWS.get(column.goal or '', '')}".strip().replace("_", "\n")
 
 
-def _variants(rows: dict[str, list[Record]]) -> dict[str, Row]:
-    """Rows whose runs differ in more than seeds are told apart by the settings in which they do."""
-    found: dict[str, Row] = {}
-    for method, records in rows.items():
-        kinds: dict[str, list[Record]] = defaultdict(list)
-        for record in records:
-            kinds[_settings(record)].append(record)
-        for records_of_kind in kinds.values():
-            label = method if len(kinds) == 1 else f"{method} {_typed(records_of_kind[0])}".strip()
-            label = label if label not in found else f"{label} #{records_of_kind[0].fingerprint[:8]}"
-            found[label] = Row(tuple(records_of_kind))
-    first = {name: place for place, name in enumerate(REFERENCES.values())}
-    return dict(sorted(found.items(), key=lambda row: (first.get(row[0], len(first)), row[0])))
+def _cell(column: Column, label: str, n: int, sd: bool) -> Text:
+    """Mean, ± half the interval, how many training seeds where the row has more, and the mark."""
+    summary, standing = column.summaries[label], column.standing(label)
+    if summary is None:
+        return Text("-")
+    text = number(summary.mean)
+    spread = summary.sd if sd else summary.half_width
+    text += f" ±{number(spread)}" if spread is not None else ""
+    text += f" (n={summary.n})" if summary.n != n else ""
+    if tested(column):
+        text += f" {MARKS[standing] if standing else ' '}"
+    elif column.best is not None:
+        text += " *" if standing == "best" else "  "
+    return Text(text, style="bold" if standing == "best" else "")
 
 
-def _settings(record: Record) -> str:
-    """What must be equal for runs to be averaged: everything in the config but seeds and places."""
-    skip = ("seed", "out", "force", "save_model", "trainer")
-    return json.dumps({k: v for k, v in record.config.items() if k not in skip}, sort_keys=True)
+def tested(column: Column) -> bool:
+    """Whether enough training seeds are shared for any test in the column."""
+    return any(pair.adjusted is not None for pair in column.pairs.values())
 
 
-def _typed(record: Record) -> str:
-    """The typed overrides that set a run apart."""
-    known = ("task=", "model=", "method=", "deletion", "seed", "out=", "force", "save_model")
-    return " ".join(text for text in record.overrides if not text.startswith(known))
-
-
-def check_columns(records: Sequence[Record], metrics: Sequence[str] | None) -> None:
-    """UsageError with the nearest name for a metric that no record has."""
-    known = {name for r in records for part in (*r.metrics.values(), r.cost) for name in part or {}}
-    for name in metrics or ():
-        if name not in known:
-            hint = did_you_mean(name, known)
-            raise UsageError(f"no record has the metric '{name}'.{hint} (mubench ls metrics)")
-
-
-def cells(rows: dict[str, Row], columns: Sequence[str]) -> dict[str, dict[str, Cell]]:
-    """{row: {column: Cell}}; values that are null are left out of the mean."""
-    return {
-        label: {name: Cell(tuple(v for r in row.records if (v := value_of(r, name, row.role)) is not None))
-                for name in columns}
-        for label, row in rows.items()
-    }  # fmt: skip
-
-
-def _columns(rows: dict[str, Row], metrics: Sequence[str] | None) -> list[str]:
-    """The columns asked for, or the usual ones that have a value in this table."""
-    if metrics:
-        return list(metrics)
-    shown = cells(rows, COLUMNS)
-    return [name for name in COLUMNS if any(values[name].values for values in shown.values())]
-
-
-def print_tables(records: Sequence[Record], metrics: Sequence[str] | None, proven: Proven = ()) -> None:
-    """One table for each task, model and deletion; methods with the settings in `proven` are marked."""
-    check_columns(records, metrics)
-    marked = False
-    for (task, model, deletion, ratio), rows in group(records).items():
-        columns = _columns(rows, metrics)
-        deleted = deletion if ratio is None else f"{deletion} {ratio:g} %"
-        table = Table(title=f"{task} · {model} · {deleted}", title_justify="left")
-        table.add_column("method")
-        table.add_column("n", justify="right")
-        for name in columns:
-            title = f"{name} {ARROWS.get(goal_of(name) or '', '')}".strip().replace("_", "\n")
-            table.add_column(title, justify="right", no_wrap=True)
-        for label, values in cells(rows, columns).items():
-            mark = MARK if _verified(rows[label], proven) else ""
-            marked = marked or bool(mark)
-            count = str(len(rows[label].records))
-            table.add_row(f"{label}{mark}", count, *(str(cell) for cell in values.values()))
-        print_whole(table)
-    if marked:
-        print_whole(LEGEND)
-
-
-def _verified(row: Row, proven: Proven) -> bool:
+def verified(row: Row, proven: Proven) -> bool:
     """Whether the method of every run of a row passed the checks, with the run's settings."""
     return row.role == "unlearned" and all(record.config.get("method") in proven for record in row.records)
 
 
-def print_json(records: Sequence[Record], metrics: Sequence[str] | None, proven: Proven = ()) -> None:
-    """The same as a list of objects."""
-    check_columns(records, metrics)
+def print_json(sheets: Sequence[Sheet], proven: Proven = ()) -> None:
+    """The same as a list of objects, one a row."""
     listed = [
         {
-            **dict(zip(("task", "model", "deletion", "ratio"), place, strict=True)),
+            **sheet.place._asdict(),
             "method": label,
-            "runs": len(rows[label].records),
-            "verified": _verified(rows[label], proven),
-            "values": {name: cell.as_json() for name, cell in values.items()},
+            "runs": row.runs,
+            "n": sheet.n(label),
+            "seeds": _seeds(row),
+            "verified": verified(row, proven),
+            "values": {column.name: _value(column, label, row) for column in sheet.columns},
         }
-        for place, rows in group(records).items()
-        for label, values in cells(rows, _columns(rows, metrics)).items()
+        for sheet in sheets
+        for label, row in sheet.rows.items()
     ]
     print(json.dumps(listed, indent=1))
+
+
+def _seeds(row: Row) -> dict[str, list[int]]:
+    """The seeds of each level; a shared model has none of unlearning."""
+    levels = [level for level in LEVELS if level != "unlearn" or row.role == "unlearned"]
+    return {level: sorted({record.key["seed"][level] for record in row.records}) for level in levels}
+
+
+def _value(column: Column, label: str, row: Row) -> dict[str, Any]:
+    """Mean, interval and standard deviation over n training seeds, and the comparison with the best."""
+    summary, pair = column.summaries[label], column.against_best(label)
+    if summary is None:
+        return {"mean": None, "n": 0, "reason": _reason(row, column.name)}
+    return {
+        "mean": summary.mean,
+        "half_width": summary.half_width,
+        "sd": summary.sd,
+        "n": summary.n,
+        "repeats": repeats(column.values[label]),
+        "goal": column.goal,
+        "standing": column.standing(label),
+        "p": pair.p if pair else None,
+        "p_holm": pair.adjusted if pair else None,
+    }
+
+
+def _reason(row: Row, name: str) -> str | None:
+    """Why a quantity is null, as the first record tells that does."""
+    keys = [f"{part}.{name}" for part in (row.role, "relative", "cost")]
+    return next(
+        (record.reasons[key] for record in row.records for key in keys if key in record.reasons), None
+    )

@@ -7,9 +7,8 @@ that what a seed does to both drops out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -20,8 +19,10 @@ TESTS: tuple[Test, ...] = ("t", "wilcoxon")
 FEWEST = 3  # shared training seeds from which on a test is made
 
 
-@dataclass(frozen=True)
-class Pair:
+Measured = tuple[int, float | None, float | None, float | None]  # the first four fields of a Pair
+
+
+class Pair(NamedTuple):
     """What two methods' shared training seeds say of their difference, first - second."""
 
     n: int  # shared training seeds
@@ -38,16 +39,18 @@ def compare(methods: Mapping[str, Values], test: Test = "t") -> dict[tuple[str, 
     seed.
     """
     means = {name: averaged(values, 2) for name, values in methods.items()}
+    grounds = {name: frozenset(of_method) for name, of_method in means.items()}
     by_shared: dict[frozenset[Seeds], list[tuple[str, str]]] = {}
     for first, second in combinations(means, 2):
-        shared = frozenset(means[first].keys() & means[second].keys())
-        by_shared.setdefault(shared, []).append((first, second))
-    found: dict[tuple[str, str], Pair] = {}
+        by_shared.setdefault(grounds[first] & grounds[second], []).append((first, second))
+    found: dict[tuple[str, str], Measured] = {}
     for shared, pairs in by_shared.items():
         seeds = {name: _seeds(means[name], shared) for name in {name for pair in pairs for name in pair}}
         differences = np.array([seeds[first] - seeds[second] for first, second in pairs])
-        found |= dict(zip(pairs, _pairs(differences, test), strict=True))
-    return _corrected({pair: found[pair] for pair in combinations(means, 2)})
+        found |= dict(zip(pairs, _measured(differences, test), strict=True))
+    tested = {pair: p for pair, (*_, p) in found.items() if p is not None}
+    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
+    return {pair: Pair(*found[pair], adjusted.get(pair)) for pair in combinations(means, 2)}
 
 
 def _seeds(means: Values, shared: frozenset[Seeds]) -> np.ndarray:
@@ -55,28 +58,15 @@ def _seeds(means: Values, shared: frozenset[Seeds]) -> np.ndarray:
     return np.array(list(averaged({key: means[key] for key in sorted(shared)}).values()))
 
 
-def _pairs(differences: np.ndarray, test: Test) -> list[Pair]:
-    """Pairs of differences (P, n) by training seed, without a correction."""
-    n = differences.shape[1]
+def _measured(differences: np.ndarray, test: Test) -> list[Measured]:
+    """The facts of pairs from their differences (P, n) by training seed, without a correction."""
+    count, n = differences.shape
     if n == 0:
-        return [Pair(0)] * len(differences)
-    means: list[float] = differences.mean(1).tolist()
-    halves: Sequence[float | None] = [None] * len(means)
-    tested: Sequence[float | None] = halves
-    if n > 1:
-        halves = (t_quantile(n - 1) * differences.std(1, ddof=1) / n**0.5).tolist()
-    if n >= FEWEST:
-        tested = (paired_t if test == "t" else wilcoxon)(differences).tolist()
-    return [Pair(n, *row) for row in zip(means, halves, tested, strict=True)]
-
-
-def _corrected(pairs: Mapping[tuple[str, str], Pair]) -> dict[tuple[str, str], Pair]:
-    tested = {names: pair.p for names, pair in pairs.items() if pair.p is not None}
-    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
-    return {
-        names: Pair(pair.n, pair.difference, pair.half_width, pair.p, adjusted.get(names))
-        for names, pair in pairs.items()
-    }
+        return [(0, None, None, None)] * count
+    nothing: list[float | None] = [None] * count
+    halves = (t_quantile(n - 1) * differences.std(1, ddof=1) / n**0.5).tolist() if n > 1 else nothing
+    p = (paired_t if test == "t" else wilcoxon)(differences).tolist() if n >= FEWEST else nothing
+    return list(zip([n] * count, differences.mean(1).tolist(), halves, p, strict=True))
 
 
 def paired_t(differences: np.ndarray) -> np.ndarray:

@@ -7,11 +7,12 @@ else was repeated (Lanyon et al., 2025, arXiv:2510.26714).
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 LEVEL = 0.95  # of intervals; tests are made at 1 - LEVEL
@@ -44,9 +45,11 @@ class Summary:
 def summarise(values: Values) -> Summary:
     """Mean, standard deviation and t interval over training seeds; `values` must not be empty."""
     seeds = list(averaged(values).values())
-    n = len(seeds)
-    sd = stdev(seeds) if n > 1 else None
-    return Summary(fmean(seeds), n, sd, None if sd is None else t_quantile(n - 1) * sd / n**0.5)
+    n, mean = len(seeds), fmean(seeds)
+    if n == 1:
+        return Summary(mean, 1, None, None)
+    sd = (math.fsum((value - mean) ** 2 for value in seeds) / (n - 1)) ** 0.5
+    return Summary(mean, n, sd, t_quantile(n - 1) * sd / n**0.5)
 
 
 @cache

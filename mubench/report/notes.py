@@ -1,0 +1,57 @@
+"""What stands below tables: what the signs mean, and what to be wary of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mubench.report.sheets import Sheet, grounds
+from mubench.statistics.paired import FEWEST
+from mubench.statistics.seeds import LEVEL
+
+NAMES = {"t": "paired t test", "wilcoxon": "Wilcoxon signed-rank test"}
+VERIFIED = "✓ the method's code and settings, as they are now, passed every check of mubench verify"
+
+
+def notes(sheets: Sequence[Sheet], verified: bool, sd: bool, test: str) -> Iterator[str]:
+    """A line for each sign that the tables show, then a line for each thing that a fair reader must know."""
+    columns = [column for sheet in sheets for column in sheet.columns]
+    summaries = [one for column in columns for one in column.summaries.values() if one is not None]
+    if any(summary.n > 1 for summary in summaries):
+        shown = "standard deviation" if sd else f"half of the {LEVEL:.0%} t interval"
+        yield f"± {shown} over n training seeds; runs of one training seed are averaged first"
+    if any(column.best is not None for column in columns):
+        yield "* best mean of its column; ≈ columns: nearest to the retrained model, run by run"
+    if any(pair.adjusted is not None for column in columns for pair in column.pairs.values()):
+        yield (
+            f"= not told apart from the best ({NAMES[test]} over shared training seeds, Holm over all pairs "
+            f"of a column, {1 - LEVEL:.0%}); ? too few shared seeds to test"
+        )
+    if verified:
+        yield VERIFIED
+    yield from _warnings(sheets)
+
+
+def _warnings(sheets: Sequence[Sheet]) -> Iterator[str]:
+    few = min((sheet.n(label) for sheet in sheets for label in sheet.rows), default=FEWEST)
+    if few < FEWEST:
+        told = "has no interval and decides nothing" if few == 1 else "gives wide intervals and no tests"
+        yield f"! n = {few} {told}: run {FEWEST} training seeds or more (mubench run sweep=seeds)"
+    for sheet in sheets:
+        yield from (f"! {sheet.place.title}: {text}" for text in _warnings_of(sheet))
+
+
+def _warnings_of(sheet: Sheet) -> Iterator[str]:
+    matching = [column for column in sheet.columns if column.goal == "match"]
+    if matching and not any(column.scores for column in matching):
+        yield "there is no retrained model, so ≈ columns have no goal (evaluation.reference=retrain)"
+    found = grounds(sheet)
+    if len(set(found.values())) > 1:
+        told = "; ".join(f"{label} {_stands_on(ground)}" for label, ground in found.items())
+        yield f"rows stand on different seeds, tests only on those shared: {told}"
+
+
+def _stands_on(ground: frozenset[tuple[int, str]]) -> str:
+    """ "1, 2, 3", and how many forget sets if several"""
+    seeds = ", ".join(str(seed) for seed in sorted({train for train, _ in ground}))
+    sets = len({forget for _, forget in ground})
+    return seeds if sets == 1 else f"{seeds} × {sets} forget sets"

@@ -1,0 +1,147 @@
+"""Records as rows: a row's runs differ in seeds only, a table's rows share task, model and deletion."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from mubench.metrics import Goal, goal_of
+from mubench.records import Record
+from mubench.statistics.seeds import Seeds, Values
+
+REFERENCES = {"original": "original", "retrained": "retrain"}  # roles, and the methods whose rows show them
+COSTS: dict[str, Goal] = {
+    "unlearn_seconds": "lower", "flops": "lower", "energy_joules": "lower", "peak_memory_bytes": "lower",
+    "speedup": "higher",
+}  # fmt: skip
+
+
+class Place(NamedTuple):
+    """What the runs of one table have in common."""
+
+    task: str
+    model: str
+    deletion: str
+    ratio: float | None
+
+    @property
+    def title(self) -> str:
+        """As tables are headed."""
+        deleted = self.deletion if self.ratio is None else f"{self.deletion} {self.ratio:g} %"
+        return f"{self.task} · {self.model} · {deleted}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs that differ in seeds only, and which model's numbers of them are shown."""
+
+    records: tuple[Record, ...]
+    role: str = "unlearned"
+
+    @property
+    def competes(self) -> bool:
+        """Whether it is a method's row, not that of a model which methods are held against."""
+        return self.role == "unlearned" and self.records[0].key["method"] not in REFERENCES.values()
+
+    def values(self, name: str) -> Values:
+        """A quantity by (seed.train, forget set, seed.unlearn, seed.eval); runs without it are left out."""
+        found: dict[Seeds, float] = {}
+        for record in self.records:
+            value = value_of(record, name, self.role)
+            if value is not None:
+                found.setdefault(self._seeds(record), value)
+        return found
+
+    @property
+    def runs(self) -> int:
+        """Runs, or for a shared model its evaluations: those of one set of seeds count once."""
+        return len({self._seeds(record) for record in self.records})
+
+    def scores(self, name: str, goal: Goal, values: Values) -> Values:
+        """The values, turned so that more is better: of `match` minus the distance to the retrained model."""
+        if goal != "match":
+            return values if goal == "higher" else {seeds: -value for seeds, value in values.items()}
+        target = {self._seeds(record): value_of(record, name, "retrained") for record in self.records}
+        return {s: -abs(value - there) for s, value in values.items() if (there := target[s]) is not None}
+
+    def _seeds(self, record: Record) -> Seeds:
+        """A record's seeds; a shared model has none of unlearning."""
+        seed = record.key["seed"]
+        unlearn = seed["unlearn"] if self.role == "unlearned" else None
+        return seed["train"], record.forget_set["sha256"], unlearn, seed["eval"]
+
+
+def value_of(record: Record, name: str, role: str = "unlearned") -> float | None:
+    """A number of a run's model; of the unlearned one also those of its pair and of its cost."""
+    groups = [record.metrics.get(role) or {}]
+    if role == "unlearned":
+        groups += [record.metrics.get("relative") or {}, record.cost]
+    value = next((values[name] for values in groups if name in values), None)
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def aim(name: str) -> Goal | None:
+    """The goal of a metric or cost; None where it is information only."""
+    return goal_of(name) or COSTS.get(name)
+
+
+def group(records: Iterable[Record]) -> dict[Place, dict[str, Row]]:
+    """Records by table, then by row: the method, and what else sets it apart.
+
+    The original and the retrained model that the runs share have rows too.
+    """
+    tables: dict[Place, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        key = record.key
+        tables[Place(key["task"], key["model"], key["deletion"], key["ratio"])][key["method"]].append(record)
+    return {
+        place: {**_references(rows), **_variants(rows)}
+        for place, rows in sorted(tables.items(), key=lambda table: _order(table[0]))
+    }
+
+
+def _order(place: Place) -> tuple[Any, ...]:
+    """Ratios by size, deletions without one first."""
+    return (*place[:3], -1.0 if place.ratio is None else place.ratio)
+
+
+def _references(rows: dict[str, list[Record]]) -> dict[str, Row]:
+    """The original and the retrained model, of which every run of theirs tells the same."""
+    records = [record for several in rows.values() for record in several]
+    found = {}
+    for role, method in REFERENCES.items():
+        telling = tuple(record for record in records if record.metrics.get(role))
+        if telling and method not in rows:
+            found[role] = Row(telling, role)
+    return found
+
+
+def _variants(rows: dict[str, list[Record]]) -> dict[str, Row]:
+    """Rows whose runs differ in more than seeds are told apart by the settings in which they do."""
+    found: dict[str, Row] = {}
+    for method, records in rows.items():
+        kinds: dict[str, list[Record]] = defaultdict(list)
+        for record in records:
+            kinds[_settings(record)].append(record)
+        for records_of_kind in kinds.values():
+            label = method if len(kinds) == 1 else f"{method} {_typed(records_of_kind[0])}".strip()
+            label = label if label not in found else f"{label} #{records_of_kind[0].fingerprint[:8]}"
+            found[label] = Row(tuple(records_of_kind))
+    first = {name: place for place, name in enumerate(REFERENCES.values())}
+    return dict(sorted(found.items(), key=lambda row: (first.get(row[0], len(first)), row[0])))
+
+
+def _settings(record: Record) -> str:
+    """What must be equal for runs to be averaged: everything in the config but seeds and places."""
+    skip = ("seed", "out", "force", "save_model", "trainer")
+    return json.dumps({k: v for k, v in record.config.items() if k not in skip}, sort_keys=True)
+
+
+def _typed(record: Record) -> str:
+    """The typed overrides that set a run apart."""
+    known = ("task=", "model=", "method=", "deletion", "seed", "out=", "force", "save_model")
+    return " ".join(text for text in record.overrides if not text.startswith(known))
