@@ -23,7 +23,7 @@ from mubench.modalities.base import BrokenRow, Modality
 from mubench.progress import Reporter
 from mubench.tasks.base import Raw, RawSplit, Task
 
-VERSION = 4  # of the encoding: raise it when the same raw data would give other columns
+VERSION = 5  # of the encoding: raise it when the same raw data would give other columns
 PLACES = ("source", "ood_source", "alternative", "negative")  # settings of a task that change no column
 ENCODER = "encoder"  # folder beside the columns: what encoding and decoding need, such as a tokenizer
 
