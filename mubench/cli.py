@@ -16,6 +16,7 @@ VERBS = {
     "show": "one of them in full: mubench show method salun",
     "table": "finished runs as a table: methods as rows, mean and interval over training seeds",
     "connect": "loss and accuracy on the paths between two unlearned models",
+    "score": "metrics of finished runs from their predictions: mubench score RUN metrics=[lira,rmia]",
     "verify": "check that a method does what it must: mubench verify salun",
     "status": "what is done, failed or unfinished below outputs/",
     "env": "versions and device, for a bug report",

@@ -56,7 +56,7 @@ class RunConfig:
         known = [path for name, path in PLACES.items() if name in self.identities]
         unused = [] if self.settings.evaluation.attacks else ["evaluation.attacks"]
         unused += [] if self.settings.shadows else ["shadows"]
-        return _without(self.resolved, [*IRRELEVANT, *known, *unused])
+        return without(self.resolved, [*IRRELEVANT, *known, *unused])
 
     def model_fingerprint(self, role: str, shadow: bool = False) -> str:
         """Hash of what the original, or the model retrained on this forget set, depends on.
@@ -128,7 +128,7 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _without(tree: dict[str, Any], paths: Sequence[str]) -> dict[str, Any]:
+def without(tree: dict[str, Any], paths: Sequence[str]) -> dict[str, Any]:
     """A copy of a nested dict without the dotted paths."""
     copy: dict[str, Any] = json.loads(json.dumps(tree))
     for path in paths:

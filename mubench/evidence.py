@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from mubench.files import write_atomically
+from mubench.files import Corrupt, write_atomically
 from mubench.metrics.base import PER_EXAMPLE, TEXTS, Distances, Outputs, Splits
 
+PREDICTIONS, ROWS = "predictions.safetensors", "rows.safetensors"
 WEIGHTS, NAMES = "weights.safetensors", "names"
 
 
@@ -51,12 +53,36 @@ def _array(value: np.ndarray | tuple[str, ...]) -> np.ndarray:
 
 
 def load(path: Path) -> Mapping[str, Outputs]:
-    """What `save` wrote."""
+    """What `save` wrote; Corrupt for a file that holds anything else."""
     found: dict[str, dict[str, Any]] = defaultdict(dict)
-    for key, array in load_file(path).items():
+    for key, array in _arrays(path).items():
         split, _, name = key.rpartition(".")
+        if not split or name not in Outputs.__dataclass_fields__:
+            raise Corrupt(f"{path} holds '{key}', which this version of mubench does not know")
         found[split][name] = tuple(json.loads(array.tobytes())) if name in TEXTS else array
+    for split, values in found.items():
+        if lacking := {"losses", "targets"} - set(values):
+            raise Corrupt(f"{path} holds no {' or '.join(sorted(lacking))} of {split}")
     return {split: Outputs(**found[split]) for split in sorted(found)}
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        found: dict[str, np.ndarray] = load_file(path)
+    except SafetensorError as error:
+        raise Corrupt(f"{path} is not whole ({error})") from error
+    return found
+
+
+def save_rows(rows: Mapping[str, np.ndarray], folder: Path) -> None:
+    """Write rows.safetensors atomically: the rows (n,) of the training set behind a split's predictions."""
+    arrays = {name: np.ascontiguousarray(some, dtype=np.int64) for name, some in rows.items()}
+    write_atomically(folder / ROWS, lambda temporary: save_file(arrays, temporary))
+
+
+def load_rows(folder: Path) -> dict[str, np.ndarray]:
+    """What `save_rows` left in a run's directory."""
+    return _arrays(folder / ROWS)
 
 
 def save_distances(distances: Distances, folder: Path) -> None:

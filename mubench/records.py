@@ -15,11 +15,12 @@ KEY = (
     "task", "modality", "model", "method", "deletion", "ratio", "adapter", "curriculum", "optimizer", "seed",
 )  # fmt: skip
 SEEDS = ("forget", "train", "unlearn", "eval")  # what key.seed holds
-LATER = ("models",)  # fields that records written before them lack
+LATER = ("models", "scored")  # fields that records written before them lack
 # What a run leaves besides its record; the record knows their hashes.
 FILES = (
     "predictions.safetensors", "curves.json", "forget_ids.npy", "history.jsonl", "model/model.safetensors",
     "model/adapter_model.safetensors", "model/adapter_config.json", "weights.safetensors",
+    "rows.safetensors",
 )  # fmt: skip
 
 
@@ -34,9 +35,10 @@ class Record:
     started: str  # ISO 8601, UTC
     status: str = "complete"
     forget_set: dict[str, Any] = field(default_factory=dict)
-    models: dict[str, str | None] = field(default_factory=dict)  # fingerprints of the original and retrained
+    models: dict[str, str | None] = field(default_factory=dict)  # fingerprints of what others share
     metrics: dict[str, dict[str, float | None] | None] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)  # why a metric is null
+    scored: dict[str, dict[str, str | None]] = field(default_factory=dict)  # later, by metric: when, by what
     cost: dict[str, float | None] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from mubench.checking import component
 from mubench.config import RunConfig
 from mubench.errors import NotApplicable
 from mubench.evidence import save as save_predictions
-from mubench.evidence import save_distances
+from mubench.evidence import save_distances, save_rows
 from mubench.files import write_atomically
 from mubench.meters import Cost, Meter
 from mubench.methods.base import Method
@@ -88,10 +88,15 @@ def _forget_set(bench: Workbench) -> dict[str, Any]:
 
 
 def _fingerprints(config: RunConfig, retrained: Artifact | None) -> dict[str, str | None]:
-    """Which original and which retrained model (None: none) the run's numbers rest on."""
+    """Which original and which retrained model (None: none) the run's numbers rest on, and their shadows.
+
+    The shadow models need not be there: a run can be scored by them once they are.
+    """
+    shadows = {f"{role}_shadow": config.model_fingerprint(role, shadow=True) for role in store.ROLES}
     return {
         "original": config.model_fingerprint("original"),
         "retrained": config.model_fingerprint("retrained") if retrained else None,
+        **shadows,
     }
 
 
@@ -241,6 +246,8 @@ def _store(bench: Workbench, run: Run, predictions: Splits, curves: dict[str, di
     ids = bench.data["train"].ids[bench.split.forget]
     write_atomically(folder / "forget_ids.npy", lambda path: _save_array(path, ids))
     save_predictions(predictions, folder / "predictions.safetensors")
+    rows = evaluation.rows_of(bench)
+    save_rows({name: rows[name] for name in ("forget", "retain")}, folder)
     if curves:
         records.write_curves(folder, curves)
     if bench.config.settings.save_model:

@@ -18,7 +18,7 @@ ALONE = "evaluation.reference=none"  # without the retrained model
 # What a run leaves in its directory.
 LEFT = {
     "config.yaml", "overrides.yaml", "record.json", "predictions.safetensors", "forget_ids.npy", "log.txt",
-    "history.jsonl", "weights.safetensors",
+    "history.jsonl", "weights.safetensors", "rows.safetensors",
 }  # fmt: skip
 
 

@@ -20,8 +20,8 @@ FLOORS = [
     ["config"],
     ["progress", "records", "verified", "metrics.base", "data", "divergence", "checking", "optimizers"],
     ["storage", "modalities", "tasks", "deletion", "curricula", "networks", "plan", "metrics", "evidence"],
-    ["models", "encoding", "engine", "effort", "meters", "gradients", "scoring"],
-    ["checkpoints", "remembered", "optimization", "costs", "tally", "prediction", "adapters"],
+    ["models", "encoding", "engine", "effort", "meters", "gradients", "scoring", "archive"],
+    ["checkpoints", "remembered", "optimization", "costs", "tally", "prediction", "adapters", "rescoring"],
     ["workbench", "anatomy"],
     ["training"],
     ["run", "artifacts", "generation", "sensitivity", "penultimate", "distances"],
@@ -49,6 +49,8 @@ LIGHT = (
     "metrics",
     "scoring",
     "evidence",
+    "archive",
+    "rescoring",
     "statistics",
 )
 
