@@ -12,6 +12,7 @@ import numpy as np
 from torch import nn
 
 from mubench import evaluation
+from mubench.errors import UsageError
 from mubench.metrics.base import Curves
 from mubench.schema import within
 from mubench.scoring import Values
@@ -77,6 +78,12 @@ class Attack(ABC):
         """The split metrics of a network on samples of D_f, D_r and the test set."""
         rows = {split: target.rows(split, self.examples) for split in SPLITS}
         return evaluation.measure(target.bench, network, rows)
+
+
+def several(name: str, values: Sequence[object]) -> None:
+    """UsageError for an empty list."""
+    if not values:
+        raise UsageError(f"{name}=[] names none")
 
 
 def columns(points: Sequence[Mapping[str, float | None]]) -> Columns:

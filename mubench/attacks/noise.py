@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from mubench.attacks.base import Attack, Target, columns
+from mubench.attacks.base import Attack, Target, columns, several
 from mubench.data import Batch, Stream
 from mubench.metrics.base import Curves
 from mubench.modalities import signals
@@ -32,6 +32,7 @@ class Noise(Attack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        several("sigma", self.sigma)
         within("draws", self.draws, 1, 1e4)
         for sigma in self.sigma:
             within("sigma", sigma, 0, 1e3, "(]")

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from mubench.attacks.base import Attack, Target, columns
+from mubench.attacks.base import Attack, Target, columns, several
 from mubench.metrics.base import Curves
 from mubench.schema import within
 
@@ -35,6 +35,7 @@ class Quantise(Attack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        several("bits", self.bits)
         for bits in self.bits:
             within("bits", bits, 2, 16)
         if self.group is not None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mubench import evaluation
-from mubench.attacks.base import Attack, Target, columns
+from mubench.attacks.base import Attack, Target, columns, several
 from mubench.attacks.noise import shaken
 from mubench.data import Batch, Stream
 from mubench.engine import Engine
@@ -49,6 +49,8 @@ class Relearn(Attack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        several("sources", self.sources)
+        several("steps", self.steps)
         for source in self.sources:
             one_of("sources", source, SOURCES)
         for steps in self.steps:

@@ -149,6 +149,10 @@ def test_curves_of_another_schema_are_refused(tmp_path):
             "evaluation.attacks.quantise.bits must lie in [2, 16], not 1",
         ),
         (
+            "evaluation=robust evaluation.attacks.relearn.steps=[]",
+            "evaluation.attacks.relearn.steps=[] names none",
+        ),
+        (
             "evaluation=robust evaluation.attacks.noise.sigma=much",
             "evaluation.attacks.noise.sigma: ",
         ),
