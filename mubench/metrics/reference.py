@@ -6,16 +6,15 @@ gaps, their mean and the products of 1 - gap say truly that a model is close, wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from mubench.metrics import signal
-from mubench.metrics.base import Outputs, Reads, Unavailable, View, metric
+from mubench.metrics.base import Outputs, Unavailable, View, metric
 from mubench.metrics.membership import svc_efficacy
 from mubench.metrics.overall import js_divergence
-from mubench.metrics.performance import log_probabilities, logits, mean_loss, share_correct
+from mubench.metrics.performance import log_probabilities, logits, share_correct
 
 RETRAINED = ("retrained",)
 
@@ -46,17 +45,6 @@ def _same_examples(view: View, split: str) -> tuple[Outputs, Outputs]:
     return mine, reference
 
 
-def _declare_gap(split: str, quantity: str, measure: Callable[[Outputs], float], reads: Reads) -> None:
-    """Declare `gap_<split>_<quantity>`: each is null on its own where its split is missing."""
-
-    def gap(view: View) -> float:
-        return abs(measure(view.outputs(split)) - measure(view.outputs(split, "retrained")))
-
-    gap.__name__ = gap.__qualname__ = f"gap_{split}_{quantity}"
-    gap.__doc__ = f"|{split} {quantity} - the retrained model's|, at least 0."
-    metric(goal="lower", scope="relative", needs=RETRAINED, reads=reads)(gap)
-
-
 def _declare_distance(split: str) -> None:
     """Declare `js_distance_<split>` and `l2_distance_<split>`."""
 
@@ -77,9 +65,6 @@ def _declare_distance(split: str) -> None:
         metric(goal="lower", scope="relative", needs=RETRAINED)(function)
 
 
-for _split in ("test", "forget", "retain", "validation"):
-    _declare_gap(_split, "accuracy", share_correct, "classes")
-    _declare_gap(_split, "loss", mean_loss, "losses")
 for _split in ("forget", "test"):
     _declare_distance(_split)
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from mubench.metrics.base import Outputs, Unavailable, View, metric
+from mubench.metrics.base import Outputs, Unavailable, metric
 from mubench.metrics.performance import losses
 from mubench.metrics.tokens import BETTER
 
@@ -50,18 +50,3 @@ def rouge2(outputs: Outputs) -> float:
 def rougeL(outputs: Outputs) -> float:  # noqa: N802
     """F measure of the longest common subsequence of a written and a true text, in [0, 1]."""
     return rouge(outputs, "rougeL")
-
-
-def _declare_gap(split: str) -> None:
-    """Declare `gap_<split>_rougeL`: each is null on its own where its split is missing."""
-
-    def gap(view: View) -> float:
-        return abs(rouge(view.outputs(split), "rougeL") - rouge(view.outputs(split, "retrained"), "rougeL"))
-
-    gap.__name__ = gap.__qualname__ = f"gap_{split}_rougeL"
-    gap.__doc__ = f"|{split} rougeL - the retrained model's|, at least 0."
-    metric(goal="lower", scope="relative", needs=("retrained",), reads="texts")(gap)
-
-
-for _split in ("test", "forget", "retain", "validation"):
-    _declare_gap(_split)

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from predictions_by_hand import random_outputs
 
-from mubench.metrics import METRICS, f1, lira, membership, overall, performance, reference, rmia
+from mubench.metrics import METRICS, f1, gaps, lira, membership, overall, performance, reference, rmia
 from mubench.metrics.base import Unavailable, View
 
 GOALS = {"higher", "lower", "match"}
-MODULES = (performance, f1, overall, membership, reference, lira, rmia)
-OURS = {name: m for name, m in METRICS.items() if m.function.__module__ in
-        {module.__name__ for module in MODULES}}  # fmt: skip
+MODULES = (performance, f1, overall, membership, reference, gaps, lira, rmia)
+OURS = {name: m for name, m in METRICS.items()
+        if m.function.__module__ in {module.__name__ for module in MODULES}
+        and m.reads in ("losses", "classes", "positives")}  # fmt: skip
 SPLIT = [m for m in OURS.values() if m.scope == "split"]
 WIDE = [m for m in OURS.values() if m.scope != "split"]
 named = pytest.mark.parametrize("metric", OURS.values(), ids=OURS)
@@ -35,6 +36,7 @@ READS = {
     "tow_mia": {"retain", "test", "forget"},
     **{f"gap_{s}_{q}": {s} for s in ("test", "forget", "retain", "validation")
        for q in ("accuracy", "loss")},
+    **{f"gap_{s}_{q}": {s} for s in ("test", "forget") for q in ("macro_f1", "micro_f1")},
     **{f"{kind}_distance_{s}": {s} for kind in ("js", "l2") for s in ("forget", "test")},
 }  # fmt: skip
 

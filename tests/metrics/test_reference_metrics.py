@@ -10,7 +10,7 @@ from predictions_by_hand import from_correct, from_probabilities, random_outputs
 from scipy.spatial.distance import jensenshannon
 
 from mubench.metrics import reference
-from mubench.metrics.base import METRICS, Unavailable, View
+from mubench.metrics.base import METRICS, Outputs, Unavailable, View
 from mubench.metrics.membership import mia_efficacy
 
 
@@ -115,3 +115,29 @@ def test_pairs_must_be_of_the_same_examples(name):
     for other in (random_outputs(19, 0), random_outputs(20, 1), random_outputs(20, 0, classes=6)):
         with pytest.raises(Unavailable, match="same forget examples"):
             value(name, pair(mine, {"forget": other}))
+
+
+def test_every_kind_of_task_has_gaps_on_what_is_forgotten():
+    """|m_u - m_r| of what the metric itself says of either model."""
+    rng = np.random.default_rng(0)
+
+    def painted(seed: int) -> dict:
+        features = np.random.default_rng(seed).normal(seed, 1, (2, 30, 4))
+        plain = random_outputs(30, 0)
+        return {"forget": replace(plain, features=features[0], true_features=features[1],
+                                  similarity=rng.random(30))}  # fmt: skip
+
+    def answered(seed: int) -> dict:
+        draw = np.random.default_rng(seed)
+        targets = draw.integers(0, 9, (20, 5))
+        log_probs = np.log(draw.random((20, 5))).astype(np.float32)
+        guesses = np.where(draw.random((20, 5)) < 0.5, targets, 0)
+        return {"forget": Outputs(-log_probs.mean(1), targets, log_probs=log_probs, guesses=guesses)}
+
+    pictures, texts = (painted(1), painted(2)), (answered(1), answered(2))
+    of = {"fid": pictures, "clip_score": pictures, "label_probability": texts, "token_accuracy": texts,
+          "exact_memorisation": texts, "extraction_strength": texts}  # fmt: skip
+    for name, (mine, theirs) in of.items():
+        each = [METRICS[name].function(splits["forget"]) for splits in (mine, theirs)]
+        assert value(f"gap_forget_{name}", pair(mine, theirs)) == pytest.approx(abs(each[0] - each[1]))
+        assert each[0] != each[1]

@@ -8,17 +8,21 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from mubench.metrics import METRICS, text, tofu, tokens
+from mubench.metrics import METRICS, gaps, text, tofu, tokens
 from mubench.metrics.base import Outputs, Unavailable, View
 
-MODULES = {module.__name__ for module in (text, tokens, tofu)}
-OURS = {name: m for name, m in METRICS.items() if m.function.__module__ in MODULES}
+MODULES = {module.__name__ for module in (text, tokens, tofu, gaps)}
+OURS = {name: m for name, m in METRICS.items() if m.function.__module__ in MODULES
+        and m.reads in ("tokens", "texts", "alternatives")}  # fmt: skip
 SPLIT = [m for m in OURS.values() if m.scope == "split"]
 WIDE = [m for m in OURS.values() if m.scope != "split"]
 SPLITS = ("test", "validation", "retain", "forget", "real_authors", "world_facts")
 # Which splits each metric reads, said apart from the code.
 READS = {
     **{f"gap_{split}_rougeL": {split} for split in ("test", "forget", "retain", "validation")},
+    **{f"gap_{split}_{name}": {split} for split in ("test", "forget")
+       for name in ("label_probability", "token_accuracy", "truth_ratio")},
+    **{f"gap_forget_{name}": {"forget"} for name in ("exact_memorisation", "extraction_strength")},
     "forget_quality": {"forget"}, "model_utility": {"retain", "real_authors", "world_facts"},
 }  # fmt: skip
 WORDS = np.array(["red", "green", "blue", "grey", "pink", "black"])
