@@ -68,8 +68,14 @@ def lowered(scores: Tensor, labels: Tensor, by: float) -> Tensor:
     return scores.scatter(-1, own, scores.gather(-1, own) - by)
 
 
-def sampled(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """A class (...) drawn from softmax(logits) of scores (..., C), on the CPU."""
-    p = precise(logits.detach()).softmax(-1).cpu()
-    found = torch.multinomial(p.flatten(0, -2), 1, generator=generator)
-    return found.view(p.shape[:-1]).to(logits.device)
+def signed_roots(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """sqrt(p) of softmax(logits) of scores (..., C), each of a random sign drawn on the CPU."""
+    p = precise(logits.detach()).softmax(-1)
+    signs = torch.randint(2, p.shape, generator=generator).mul_(2).sub_(1)
+    return p.sqrt() * signs.to(p)
+
+
+def weighted_log_probability(logits: Tensor, weights: Tensor) -> Tensor:
+    """The sum (...) of weights (..., C) times log softmax(logits); a class ruled out by -inf counts 0."""
+    log_p = F.log_softmax(precise(logits), dim=-1)
+    return (weights * log_p.clamp_min(torch.finfo(log_p.dtype).min)).sum(-1)

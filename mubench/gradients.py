@@ -141,6 +141,17 @@ def norms(part: Mapping[str, Tensor]) -> Tensor:
     return found
 
 
+def held(parts: Callable[[], Iterator[Mapping[str, Tensor]]]) -> Callable[[], Iterator[Mapping[str, Tensor]]]:
+    """The same parts from the start each time, kept if all together take no more than `BYTES`."""
+    kept, taken = [], 0
+    for part in parts():
+        taken += sum(values.numel() * values.element_size() for values in part.values())
+        if taken > BYTES:
+            return parts
+        kept.append(part)
+    return lambda: iter(kept)
+
+
 def size(part: Mapping[str, Tensor]) -> int:
     """How many examples a part holds the gradients of."""
     return len(next(iter(part.values())))

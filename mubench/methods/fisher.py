@@ -12,33 +12,35 @@ from torch import Tensor
 
 from mubench import gradients
 from mubench.data import Batch
-from mubench.methods.one_shot import OneShot, told
+from mubench.methods.one_shot import OneShot, length, told
 from mubench.run import Run, StreamName
 from mubench.schema import within
-
-SMALLEST = 1e-8  # added to F, so that its inverse is finite
 
 
 @dataclass
 class Fisher(OneShot):
-    """w = w0 + sqrt(alpha min(1 / (F + 1e-8), limit)) n with n ~ N(0, 1), F the diagonal Fisher over D_r.
+    """w = w0 + sqrt(min(2 alpha / (P F), limit mean w0^2)) n, n ~ N(0, 1), F the diagonal Fisher over D_r.
 
     F = mean over D_r of sum_y p(y|x) (grad log p(y|x))^2 with the model's own p: per example, since the
-    square of a batch's mean gradient is something else. The variance alpha / F and its limit are those of
-    the authors' code; unlike there, every weight has a variance of its own. The label is a class; a whole
-    text, its tokens each drawn after the true ones before it; or the noise of a picture, Gaussian around
-    the prediction.
+    square of a batch's mean gradient is something else. P weights may move. The variance alpha / F and that
+    it has a limit are the authors'; the units are not: there both are absolute numbers, which are right for
+    one network. Here alpha is what the noise costs on D_r to second order, sum F variance / 2, if nothing is
+    limited; the limit is told in the mean square of each tensor's own weights, or of all that may move
+    where a tensor is 0. Unlike there, every weight has a variance of its own.
+
+    The label is a class, a whole text or the noise of a picture. Instead of a label for every example the
+    modality draws a mixture of them, whose squared gradient has the same expected value.
     """
 
-    alpha: float = 1e-6  # variance of the noise times F: more forgets more, and costs more accuracy
-    limit: float = 1e3  # largest 1 / F: bounds the noise on weights that D_r does not feel
-    samples: int | None = None  # labels drawn for each example; null: all classes, or one text or noise
+    alpha: float = 3e-3  # cost of the noise on D_r in nats: more forgets more, and costs more accuracy
+    limit: float = 0.1  # largest variance, in mean squares of a tensor: bounds what D_r does not feel
+    samples: int | None = 1  # draws for each example, one backward each; null: every class by itself
 
     stream: ClassVar[StreamName] = "retain"
     needs: ClassVar[frozenset[str]] = frozenset({"retain"})
     source: ClassVar[tuple[str, ...]] = ("golatkar2020",)
     formula: ClassVar[str] = (
-        "w = w0 + sqrt(a min(1 / (F + 1e-8), limit)) n, n ~ N(0, 1), "
+        "w = w0 + sqrt(min(2 a / (P F), limit mean w0^2)) n, n ~ N(0, 1), P weights, "
         "F = mean over D_r of E_y~p(y|x) (grad log p(y|x))^2"
     )
     memory: ClassVar[str] = "a copy of the weights, and 256 MiB of gradients or one example's if larger"
@@ -46,17 +48,19 @@ class Fisher(OneShot):
     choices: ClassVar[dict[str, tuple[Any, ...]]] = {"samples": (None, 1, 2)}
 
     def __post_init__(self) -> None:
-        within("method.alpha", self.alpha, 0, 1e3, "(]")
-        within("method.limit", self.limit, 0, 1 / SMALLEST, "(]")
+        within("method.alpha", self.alpha, 0, 1e6, "(]")
+        within("method.limit", self.limit, 0, 1e6, "(]")
         if self.samples is not None:
             within("method.samples", self.samples, 1, 1e6)
 
     def edited(self, run: Run) -> Iterator[tuple[str, Tensor]]:
         """Noise on every weight, larger where D_r's likelihood is flat."""
-        generator = run.generator()
-        information = self.information(run)
-        for name, weight in run.weights.items():
-            variance = self.alpha * (1 / (information[name] + SMALLEST)).clamp_max(self.limit)
+        generator, weights = run.generator(), run.weights
+        information, count = self.information(run), sum(map(Tensor.numel, weights.values()))
+        overall = length(weights) ** 2 / count
+        for name, weight in weights.items():
+            most = self.limit * (length({name: weight}) ** 2 / weight.numel() or overall)
+            variance = (2 * self.alpha / count / information[name]).clamp_max(most)
             noise = torch.randn(weight.shape, generator=generator).to(weight)
             yield name, weight.detach() + variance.sqrt() * noise
 
@@ -69,7 +73,7 @@ class Fisher(OneShot):
         return {name: values * rounds for name, values in found.items()} if exact else found
 
     def _round(self, run: Run, number: int, exact: bool) -> Iterator[dict[str, Tensor]]:
-        """Gradients for the label `number` of every example, or for its number-th drawn one."""
+        """Gradients for the label `number` of every example, or for its number-th draw."""
         if exact:
             return run.per_example("retain", partial(_weighed, run), partial(_label, number))
         return run.per_example(
@@ -83,7 +87,7 @@ def _label(number: int, batch: Batch) -> Tensor:
 
 def _weighed(run: Run, scores: Tensor, batch: Batch) -> Tensor:
     """sqrt(p) log p, the root a constant: the square of its gradient carries the label's weight."""
-    found = run.modality.drawn_log_likelihood(scores, batch.targets)
+    found = run.modality.log_likelihood(scores, batch.targets)
     return (found.detach() / 2).exp() * found
 
 
@@ -94,4 +98,4 @@ def _drawn(run: Run, generator: torch.Generator, batch: Batch) -> Tensor:
 
 
 def _plain(run: Run, scores: Tensor, batch: Batch) -> Tensor:
-    return run.modality.drawn_log_likelihood(scores, batch.targets)
+    return run.modality.drawn_score(scores, batch.targets)

@@ -14,7 +14,7 @@ from mubench.errors import UsageError
 from mubench.methods import units
 from mubench.methods.base import Method
 from mubench.methods.codec import foci
-from mubench.methods.one_shot import put
+from mubench.methods.one_shot import length, put
 from mubench.methods.units import Layer
 from mubench.methods.woodfisher import inverse_product
 from mubench.run import Run
@@ -36,19 +36,24 @@ class LCodec(Method):
     the outer product of its gradient, one of the paper's options, over a sample of D_r and all chosen
     weights together, plus damping; the paper's own code keeps a product of two gradients of the training.
     Left out is the noise that the paper adds for its certificate, which supposes a convex loss.
+
+    A step that is too long for its quadratic model is cut to `limit`; the paper's code takes a batch back
+    after which validation is five points worse. A batch moves few weights, often one unit's, so that this
+    is a gentle method: it forgets less than those that move all.
     """
 
     perturbations: int = 100  # forwards of a batch under noise: more tell dependence better
     sigma: float = 0.1  # of the noise, in deviations of an example's own inputs
     units: int = 16  # the most that a batch may move
-    damping: float = 1e-3  # added to the Hessian's diagonal: more takes a shorter step
+    damping: float = 1e-3  # added to the Hessian's diagonal, in units of its trace: more takes a shorter step
+    limit: float = 0.5  # longest step of a batch, as a share of the length of the weights that it moves
     samples: int = 256  # examples of D_r that the Hessian is made of
 
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
     source: ClassVar[tuple[str, ...]] = ("mehta2022",)
     formula: ClassVar[str] = (
-        "w_P = w0_P + H_r^-1 (sum over D_f of grad_P CE) / (n - m), "
-        "H_r = (n H - sum over D_f of H_f) / (n - m), "
+        "w_P = w0_P + d, d = H_r^-1 (sum over D_f of grad_P CE) / (n - m), cut to |d| <= limit |w0_P|, "
+        "H_r = (n H - sum over D_f of H_f) / (n - m) + damping tr I, tr the trace of what comes before, "
         "P chosen by conditional dependence of the loss on activations"
     )
     memory: ClassVar[str] = (
@@ -65,6 +70,7 @@ class LCodec(Method):
         within("method.sigma", self.sigma, 0, 1e3, "(]")
         within("method.units", self.units, 1, 1e6)
         within("method.damping", self.damping, 0, 1e6, "(]")
+        within("method.limit", self.limit, 0, 1e6, "(]")
         within("method.samples", self.samples, 1, 1e6)
 
     def unlearn(self, run: Run) -> None:
@@ -114,8 +120,10 @@ class LCodec(Method):
             found = inverse_product(
                 lambda: (_picked(part, block, 1) for part in run.per_example(sample)), direction, self.damping
             )
+            far, most = length(found), self.limit * length(_picked(weights, block, 0))
+            share = min(1.0, most / far) if far else 0.0
             for name, (across, chosen) in block.items():
-                yield name, weights[name].detach().index_add(across, chosen, found[name])
+                yield name, weights[name].detach().index_add(across, chosen, found[name], alpha=share)
 
 
 def _block(layers: list[Layer], chosen: list[int]) -> Block:

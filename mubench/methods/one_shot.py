@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -35,6 +36,12 @@ def put(run: Run, name: str, values: Tensor) -> None:
         raise Diverged(f"unlearn diverged: {name} is not finite after the step")
     run.effort.begin(run.engine.synchronise)
     run.weights[name].copy_(values)
+
+
+@torch.no_grad()
+def length(values: Mapping[str, Tensor]) -> float:
+    """The Euclidean length of all values together."""
+    return math.sqrt(sum(float(value.double().square().sum()) for value in values.values()))
 
 
 def told(

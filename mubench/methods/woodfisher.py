@@ -7,23 +7,33 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
+from mubench.gradients import held
+
 Parts = Callable[[], Iterator[Mapping[str, Tensor]]]  # gradients (b, *shape) of s examples, from the start
 
 
 def inverse_product(parts: Parts, vector: Mapping[str, Tensor], damping: float) -> dict[str, Tensor]:
-    """(damping I + mean of g g^T)^-1 v over the gradients g of s examples: the empirical Fisher's.
+    """(mean of g g^T + damping mean |g|^2 I)^-1 v over the gradients g of s examples.
 
-    By Woodbury's identity it is (v - G^T (s damping I + G G^T)^-1 G v) / damping with G (s, weights), what
-    the paper's s rank-one updates arrive at. Two parts of G are in memory at a time: with k parts every
-    gradient is worked out k + 2 times.
+    The mean of g g^T is the empirical Fisher's; mean |g|^2, its trace, makes the damping a pure number: the
+    same for large and small losses and networks, where the paper adds one absolute number. Without any
+    gradient there is no Hessian, and the product is 0.
+
+    By Woodbury's identity it is (v - G^T (s d I + G G^T)^-1 G v) / d with G (s, weights) and d what is added
+    to the diagonal: what the paper's s rank-one updates arrive at. If G is too large to be held, two parts
+    of it are in memory at a time: with k parts every gradient is then worked out k + 2 times.
     """
-    gram, along = [], []
     with torch.no_grad():
+        parts = held(parts)
+        gram, along = [], []
         for part in parts():
             gram.append(torch.cat([_products(part, other) for other in parts()], dim=1))
             along.append(_products(part, {name: value[None] for name, value in vector.items()}))
         system, right = torch.cat(gram).double(), torch.cat(along).double()
-        system.diagonal().add_(damping * len(system))
+        added = damping * float(system.diagonal().mean())
+        if not added:
+            return {name: torch.zeros_like(value) for name, value in vector.items()}
+        system.diagonal().add_(added * len(system))
         solved = torch.linalg.solve(system, right)[:, 0]
         result = {name: value.clone() for name, value in vector.items()}
         start = 0
@@ -33,7 +43,7 @@ def inverse_product(parts: Parts, vector: Mapping[str, Tensor], damping: float) 
             for name, value in result.items():
                 value.sub_(torch.tensordot(weights.to(value), part[name], dims=1))
             start += count
-        return {name: value.div_(damping) for name, value in result.items()}
+        return {name: value.div_(added) for name, value in result.items()}
 
 
 def _products(rows: Mapping[str, Tensor], columns: Mapping[str, Tensor]) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from mubench import divergence
 from mubench.data import Batch
 from mubench.divergence import precise
 from mubench.errors import UsageError
@@ -189,16 +190,19 @@ class Modality(ABC):
     # The model's own view of an example -------------------------------------------------------
 
     def draw(self, logits: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
-        """Outcomes (B, ...) drawn from the model's own distribution, in the place of the targets.
+        """What `drawn_score` takes, (B, ...), drawn on the CPU: an outcome, or a weight for each outcome.
 
-        Draws are made on the CPU. Where the loss is a mean squared error, the distribution is the Gaussian
-        around the prediction whose negative log-likelihood, but for a constant, is that loss.
+        The score's squared gradient has the Fisher information's expected value, that of the model's own
+        distribution p. Of a finite one the weights are sqrt(p), each of a random sign: E (sum_y s_y sqrt(p_y)
+        grad log p_y)^2 = sum_y p_y (grad log p_y)^2, and one draw tells more than one label would. Where the
+        loss is a mean squared error, p is the Gaussian around the prediction whose negative log-likelihood,
+        but for a constant, is that loss; an outcome is drawn from it.
         """
         raise UsageError(f"modality '{self.name}' has no distribution of targets")
 
-    def drawn_log_likelihood(self, logits: Tensor, drawn: Tensor) -> Tensor:
-        """Log-probability of the whole of such an outcome, (B,), up to a constant."""
-        return self.log_likelihood(logits, drawn)
+    def drawn_score(self, logits: Tensor, drawn: Tensor) -> Tensor:
+        """Log-probability of a drawn outcome, or the sum of all outcomes' by the drawn weights, (B,)."""
+        return divergence.weighted_log_probability(logits, drawn).reshape(len(drawn), -1).sum(1)
 
     def squared_norm(self, logits: Tensor, batch: Batch) -> Tensor:
         """Squared length (B,) of what the model puts out; of tokens the mean over the labels'."""

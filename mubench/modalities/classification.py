@@ -60,8 +60,8 @@ class Classification(Modality, ABC):
         return divergence.lowered(logits, targets, by)
 
     def draw(self, logits: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
-        """A class for each example, (B,)."""
-        return divergence.sampled(logits, generator)
+        """A weight for each class, (B, C)."""
+        return divergence.signed_roots(logits, generator)
 
     def relabel(self, targets: Tensor, donors: Tensor, classes: int, generator: torch.Generator) -> Tensor:
         """A label drawn uniformly from the K-1 wrong ones for each target (n,)."""

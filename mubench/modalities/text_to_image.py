@@ -185,7 +185,7 @@ class TextToImage(Modality):
         deviation = math.sqrt(logits[0].numel() / 2)
         return logits.detach() + deviation * noise
 
-    def drawn_log_likelihood(self, logits: Tensor, drawn: Tensor) -> Tensor:
+    def drawn_score(self, logits: Tensor, drawn: Tensor) -> Tensor:
         """Minus the mean square of what the errors are apart from the drawn ones, (B,)."""
         return -self.losses(logits - drawn, drawn)
 

@@ -82,10 +82,9 @@ class TokenLabels(Modality, ABC):
     # The model's own view of an example -------------------------------------------------------
 
     def draw(self, logits: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
-        """A token for each label token, (B, T), as the model has it after the true ones before it."""
-        labels = targets[:, : logits.shape[1]]
-        drawn = divergence.sampled(logits[:, : labels.shape[1]], generator)
-        return torch.where(labels == IGNORED, labels, drawn)
+        """Weights (B, T, V) of the tokens in the place of each label token, after the true ones before it."""
+        labels = targets[:, : logits.shape[1]] != IGNORED
+        return labels[..., None] * divergence.signed_roots(logits, generator)
 
     def squared_norm(self, logits: Tensor, batch: Batch) -> Tensor:
         """Squared length of a token's scores, its mean over the label tokens, (B,)."""

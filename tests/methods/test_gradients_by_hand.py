@@ -22,6 +22,7 @@ from mubench.methods.influence import Influence
 from mubench.methods.lfssd import LFSSD
 from mubench.methods.one_shot import put
 from mubench.methods.ssd import SSD
+from mubench.methods.woodfisher import inverse_product
 from mubench.modalities.audio import Audio
 from mubench.modalities.base import Modality
 from mubench.modalities.text import Text
@@ -64,7 +65,7 @@ def exact(rows: list[int]) -> np.ndarray:
 
 @pytest.mark.parametrize("batch_size", [1, 2, 64])
 def test_fishers_information_is_expected_over_the_models_labels_whatever_the_batches(batch_size):
-    method = Fisher()
+    method = Fisher(samples=None)
     found = method.information(tiny_run(method, [], RETAIN, batch_size=batch_size))["weight"].numpy()
     agree(found, exact(RETAIN))
     assert not np.allclose(found, importance(RETAIN), rtol=0.05)  # the true labels' is something else
@@ -72,20 +73,53 @@ def test_fishers_information_is_expected_over_the_models_labels_whatever_the_bat
 
 
 def test_fishers_noise_is_larger_where_information_is_small_up_to_a_limit():
-    method = Fisher(alpha=1e-3, limit=20.0)
+    method = Fisher(alpha=0.01, limit=0.4, samples=None)
     run = tiny_run(method, [], RETAIN)
     noise = torch.randn((3, 4), generator=run.generator()).double().numpy()
-    variance = 1e-3 * np.minimum(1 / (exact(RETAIN) + 1e-8), 20.0)
-    assert (1 / exact(RETAIN) > 20).any() and (1 / exact(RETAIN) < 20).any()
-    agree(finish(method, run), START + np.sqrt(variance) * noise)
+    free, most = 2 * 0.01 / 12 / exact(RETAIN), 0.4 * np.mean(START**2)
+    assert (free > most).any() and (free < most).any()
+    agree(finish(method, run), START + np.sqrt(np.minimum(free, most)) * noise)
 
 
-def test_fishers_drawn_labels_have_the_models_distribution():
+def test_fishers_alpha_is_what_its_noise_costs_on_d_r_to_second_order():
+    run = tiny_run(method := Fisher(alpha=0.03, limit=1e6, samples=None), [], RETAIN)
+    noise = torch.randn((3, 4), generator=run.generator()).double().numpy()
+    variance = ((finish(method, run) - START) / noise) ** 2
+    assert (exact(RETAIN) * variance).sum() / 2 == pytest.approx(0.03)
+
+
+def test_fishers_limit_follows_the_size_of_each_tensor_and_of_all_where_one_is_zero(monkeypatch):
+    monkeypatch.setattr(Fisher, "information", lambda _, run: dict.fromkeys(run.weights, torch.tensor(1.0)))
+    moved = {}
+    for size in (0.0, 1.0, 10.0):
+        run = tiny_run(method := Fisher(alpha=1e6, limit=0.04), [], RETAIN)
+        noise = torch.randn((3, 4), generator=run.generator()).double().numpy()
+        with torch.no_grad():
+            run.model.weight.mul_(size)
+        run.model.other = torch.nn.Parameter(torch.full((2, 3), 5.0).double())
+        moved[size] = dict(method.edited(run))["weight"].numpy() - START * size
+    agree(moved[1.0], np.sqrt(0.04 * np.mean(START**2)) * noise)
+    agree(moved[10.0], 10 * moved[1.0])
+    agree(moved[0.0], np.sqrt(0.04 * 6 * 25 / 18) * noise)
+
+
+def test_fishers_mixtures_of_labels_have_its_information_in_the_mean():
     """With many draws F nears the exact one; two runs draw the same."""
     method = Fisher(samples=400)
     found = method.information(tiny_run(method, [], RETAIN))["weight"].numpy()
     np.testing.assert_allclose(found, exact(RETAIN), rtol=0.15, atol=2e-3)
     assert np.array_equal(found, method.information(tiny_run(method, [], RETAIN))["weight"].numpy())
+
+
+def test_a_mixture_weighs_every_label_by_the_root_of_its_likelihood_and_a_sign():
+    run = tiny_run(Fisher(), [], RETAIN)
+    z = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -torch.inf]]).double()
+    drawn = run.modality.draw(z.repeat(500, 1), torch.zeros(1000), torch.Generator().manual_seed(0))
+    p = np.stack([softmax(row) for row in z.numpy()])
+    agree(drawn.numpy() ** 2, np.tile(p, (500, 1)))
+    assert (np.abs(np.sign(drawn.numpy())[:, :2].mean(0)) < 0.1).all()
+    expected = [(drawn[0].numpy() * np.log(p[0])).sum(), (drawn[1, :2].numpy() * np.log(p[1, :2])).sum()]
+    agree(run.modality.drawn_score(z, drawn[:2]).numpy(), expected)
 
 
 def test_fishers_text_is_drawn_token_by_token_and_counts_whole():
@@ -102,10 +136,9 @@ def test_fishers_text_is_drawn_token_by_token_and_counts_whole():
     generator, squares = torch.Generator().manual_seed(0), np.zeros(12)
     for _ in range(method.samples):
         drawn = run.modality.draw(torch.from_numpy(z), batch.targets, generator)
-        assert torch.equal(drawn == -100, batch.targets[:, : z.shape[1]] == -100)
+        assert torch.equal((drawn == 0).all(2), batch.targets[:, : z.shape[1]] == -100)
         leaf = torch.from_numpy(z).requires_grad_(True)
-        likelihood = run.modality.drawn_log_likelihood(leaf, drawn)
-        (each,) = torch.autograd.grad(likelihood.sum(), leaf)
+        (each,) = torch.autograd.grad(run.modality.drawn_score(leaf, drawn).sum(), leaf)
         squares += np.mean(each.sum(1).numpy() ** 2, axis=0) / method.samples
     np.testing.assert_allclose(squares, expected, rtol=0.15)
 
@@ -117,7 +150,7 @@ def test_the_noise_of_a_picture_is_drawn_so_that_its_likelihood_is_the_loss():
     for _ in range(400):
         drawn = modality.draw(logits, logits, generator)
         leaf = logits.clone().requires_grad_(True)
-        (each,) = torch.autograd.grad(modality.drawn_log_likelihood(leaf, drawn).sum(), leaf)
+        (each,) = torch.autograd.grad(modality.drawn_score(leaf, drawn).sum(), leaf)
         squares += each**2 / 400
     assert float(squares.mean()) == pytest.approx(2 / logits[0].numel(), rel=0.02)
 
@@ -197,16 +230,24 @@ def test_assds_threshold_follows_the_size_of_d_f_between_ranks():
 # Influence ------------------------------------------------------------------------------------
 
 
+def newton(rows: list[int], damping: float) -> np.ndarray:
+    """H^-1 (grad_f - grad_r) with H = mean of g g^T over the rows + damping times its trace, dense."""
+    each = np.stack([outer(row, LABELS[row]).flatten() for row in rows])
+    hessian = each.T @ each / len(rows)
+    hessian += damping * np.trace(hessian) * np.eye(12)
+    direction = ce_gradient(START, FORGET) - ce_gradient(START, RETAIN)
+    return np.linalg.solve(hessian, direction.flatten()).reshape(3, 4)
+
+
+def stepped(step: np.ndarray, alpha: float) -> np.ndarray:
+    return START + alpha * np.linalg.norm(START) * step / np.linalg.norm(step)
+
+
 @pytest.mark.parametrize("kept", [1, 2, 100])  # gradients that are in memory at a time
 def test_influence_steps_by_the_dense_inverse_up_the_forget_loss(kept, monkeypatch):
     monkeypatch.setattr(gradients, "BYTES", kept * START.size * 8)
-    hessian = 0.05 * np.eye(12)
-    for row in RETAIN:
-        each = outer(row, LABELS[row]).flatten()
-        hessian += np.outer(each, each) / len(RETAIN)
-    direction = ce_gradient(START, FORGET) - ce_gradient(START, RETAIN)
-    step = 0.2 * np.linalg.solve(hessian, direction.flatten()).reshape(3, 4)
-    agree(unlearn(Influence(alpha=0.2, damping=0.05), FORGET, RETAIN), START + step)
+    step = newton(RETAIN, 0.05)
+    agree(unlearn(Influence(alpha=0.2, damping=0.05), FORGET, RETAIN), stepped(step, 0.2))
     assert (step * ce_gradient(START, FORGET)).sum() > 0
 
 
@@ -215,10 +256,39 @@ def test_influence_takes_its_hessian_from_a_sample_of_d_r():
     run = tiny_run(method, FORGET, RETAIN)
     rows = run.sample("retain", 2).rows.tolist()
     assert len(rows) == 2 and set(rows) < set(RETAIN)
-    each = np.stack([outer(row, LABELS[row]).flatten() for row in rows])
-    direction = (ce_gradient(START, FORGET) - ce_gradient(START, RETAIN)).flatten()
-    step = np.linalg.solve(0.05 * np.eye(12) + each.T @ each / 2, direction)
-    agree(finish(method, run), START + 0.2 * step.reshape(3, 4))
+    agree(finish(method, run), stepped(newton(rows, 0.05), 0.2))
+
+
+@pytest.mark.parametrize("size", [1e-4, 1.0, 1e4])
+def test_influences_step_is_as_long_whatever_the_size_of_the_losses(size):
+    """A model that knows D by heart has tiny gradients: neither damping nor alpha may mean another thing."""
+    run = tiny_run(method := Influence(alpha=0.2, damping=0.05), FORGET, RETAIN)
+    losses = run.modality.losses
+    run.modality.losses = lambda logits, targets: size * losses(logits, targets)
+    agree(finish(method, run), stepped(newton(RETAIN, 0.05), 0.2))
+
+
+def test_influence_stays_where_no_direction_is():
+    agree(unlearn(Influence(), RETAIN, RETAIN), START)
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_products_with_the_inverse_are_those_of_the_damped_hessian(fits, monkeypatch):
+    monkeypatch.setattr(gradients, "BYTES", 8 * 5 * (6 if fits else 5))
+    draw, asked = np.random.default_rng(0), []
+    g, v = draw.normal(size=(6, 5)), draw.normal(size=5)
+
+    def parts():
+        asked.append(True)
+        return iter([{"w": torch.from_numpy(g[:4])}, {"w": torch.from_numpy(g[4:])}])
+
+    hessian = g.T @ g / 6
+    hessian += 0.3 * np.trace(hessian) * np.eye(5)
+    found = inverse_product(parts, {"w": torch.from_numpy(v)}, 0.3)
+    agree(found["w"].numpy(), np.linalg.solve(hessian, v))
+    assert len(asked) == (1 if fits else 1 + 2 + 2)  # whether they fit is seen once; k + 2 times after
+    nothing = inverse_product(lambda: iter([{"w": torch.zeros(3, 5)}]), {"w": torch.ones(5)}, 0.3)
+    assert torch.equal(nothing["w"], torch.zeros(5))
 
 
 def test_a_step_that_is_not_finite_is_divergence():

@@ -114,7 +114,7 @@ def flat(gradient: dict[str, np.ndarray], chosen: list[tuple[str, int]]) -> np.n
 @pytest.mark.parametrize("kept", [1, 3, 100])
 def test_the_step_is_newtons_on_the_chosen_rows_alone(kept, monkeypatch):
     """H_r = (n H - sum_f H_f) / (n - m), dense; what is not chosen keeps its bits."""
-    method = LCodec(units=2, damping=0.05)
+    method = LCodec(units=2, damping=0.05, limit=1e3)
     run = two_run(method)
     start = {n: w.detach().numpy().copy() for n, w in run.weights.items()}
     layers = units.layers(run.model, run.weights)
@@ -129,7 +129,8 @@ def test_the_step_is_newtons_on_the_chosen_rows_alone(kept, monkeypatch):
     g = {row: flat(each[row], chosen) for row in range(6)}
     whole = sum(np.outer(v, v) for v in g.values()) / 6
     forget = sum(np.outer(g[row], g[row]) for row in FORGET)
-    hessian = (6 * whole - forget) / 4 + 0.05 * np.eye(len(g[0]))
+    hessian = (6 * whole - forget) / 4
+    hessian += 0.05 * np.trace(hessian) * np.eye(len(hessian))
     step = np.linalg.solve(hessian, sum(g[row] for row in FORGET) / 4)
     found = {n: w.detach().numpy() for n, w in run.weights.items()}
     moved = {n: found[n] - start[n] for n in start}
@@ -137,6 +138,21 @@ def test_the_step_is_newtons_on_the_chosen_rows_alone(kept, monkeypatch):
     assert step @ sum(g[row] for row in FORGET) > 0  # up the forget loss
     for name, unit in ((n, u) for n in start for u in range(len(start[n])) if (n, u) not in chosen):
         assert np.array_equal(found[name][unit], start[name][unit])
+
+
+def test_a_step_too_long_is_cut_to_a_share_of_the_weights_that_it_moves(monkeypatch):
+    monkeypatch.setattr("mubench.methods.l_codec.foci", lambda *_: [1, 7])
+    chosen = [(f"{layer}.{kind}", unit) for layer, unit in (("first", 1), ("second", 2))
+              for kind in ("weight", "bias")]  # fmt: skip
+    moved = {}
+    for limit in (1e3, 0.25):
+        run = two_run(method := LCodec(units=2, limit=limit))
+        start = {n: w.detach().numpy().copy() for n, w in run.weights.items()}
+        method.unlearn(run)
+        moved[limit] = flat({n: w.detach().numpy() - start[n] for n, w in run.weights.items()}, chosen)
+    most, free = 0.25 * np.linalg.norm(flat(start, chosen)), np.linalg.norm(moved[1e3])
+    assert free > most
+    np.testing.assert_allclose(moved[0.25], moved[1e3] * most / free, rtol=1e-6)
 
 
 def test_activations_are_means_over_examples_and_places_layer_by_layer():
