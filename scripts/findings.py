@@ -91,11 +91,11 @@ def chance(tasks: Tasks) -> list[str]:
 
 
 def _chance(task: str, methods: Mapping[str, Runs]) -> str:
-    first = complete(methods[ASKED[0]])
+    first = next(complete(runs) for runs in methods.values() if complete(runs))
     levels = [first[0].forget_set[f"chance_{kind}"] for kind in ("uniform", "majority")]
     models = [row(role, first, "accuracy", role)[1] for role in ("original", "retrained")]
     return line([task, *map(number, levels), *models,
-                 *(row(name, complete(methods[name]), "accuracy")[1] for name in ASKED)])  # fmt: skip
+                 *(row(name, complete(methods.get(name, ())), "accuracy")[1] for name in ASKED)])  # fmt: skip
 
 
 if __name__ == "__main__":
