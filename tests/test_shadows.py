@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +24,7 @@ from mubench.progress import Reporter
 from mubench.schema import Recipe, Trainer
 from mubench.shadows import abreast
 from mubench.shadows.stack import Stack
+from mubench.shadows.trial import choose
 from mubench.workbench import Workbench, lay_out
 
 DIRS = catalog.config_dirs()
@@ -255,11 +255,9 @@ TASKS = {
     "text_to_image": "mini/tiny_imagenet", "image_text": "mini/nlvr2", "audio": "mini/speech_commands",
     "video": "mini/ucf101",
 }  # fmt: skip
+UNMAPPED = {"mini/hubert"}  # its code writes into a mask in place
 FAMILIES = [
-    (modality, name)
-    for modality in TASKS
-    for name in models_for(modality, DIRS)
-    if name.startswith("mini/")
+    (modality, name) for modality in TASKS for name in models_for(modality, DIRS) if name.startswith("mini/")
 ]
 
 
@@ -274,22 +272,36 @@ def doubled(modality: Any) -> Any:
 
     class Doubled(type(modality)):  # type: ignore[misc]
         def prepare(self, batch: Batch, expected: Any, generator: torch.Generator | None) -> Batch:
+            torch.set_default_dtype(torch.float32)
             made = super().prepare(batch, expected, generator)
+            torch.set_default_dtype(torch.float64)
             inputs = {k: v.double() if v.is_floating_point() else v for k, v in made.inputs.items()}
             return replace(made, inputs=inputs)
 
     return Doubled(**{field.name: getattr(modality, field.name) for field in fields(modality)})
 
 
-@pytest.mark.usefixtures("exact")
-@pytest.mark.parametrize(("modality", "name"), FAMILIES, ids=[name for _, name in FAMILIES])
-def test_every_family_is_mapped_over(modality, name, cached):
-    """Two steps of two models, in float64: the loss of each kind of task, and each network's own code."""
-    words = [f"task={TASKS[modality]}", f"model={name}", f"out={cached}", "trainer.device=cpu"]
+def workbench(name: str, modality: str, out: Path, *more: str) -> Workbench:
+    """A mini model on the mini task of its kind; float32."""
+    words = [f"task={TASKS[modality]}", f"model={name}", f"out={out}", "trainer.device=cpu", *more]
     words += ["training.epochs=1", "training.batch_size=4", "trainer.precision=fp32"]
     (cell,) = Planner(DIRS).cells(words, multirun=False)
-    bench = lay_out(cell, QUIET)
+    return lay_out(cell, QUIET)
+
+
+@pytest.mark.parametrize(("modality", "name"), FAMILIES, ids=[name for _, name in FAMILIES])
+def test_every_family_is_mapped_over_or_said_not_to_be(modality, name, cached):
+    """Two steps of two models, in float64: the loss of each kind of task, and each network's own code."""
+    bench, rows = workbench(name, modality, cached, "shadows=2", "trainer.at_once=2"), torch.arange(8)
+    way = choose(bench, rows)
+    if name in UNMAPPED:
+        assert way.at_once == 1 and way.why.startswith("torch.func cannot map this network (vmap: ")
+        return
+    assert way.at_once == 2, way
     bench = replace(bench, modality=doubled(bench.modality))
-    rows = torch.arange(8)
-    for seed, found in zip([5, 6], together(bench, rows, [5, 6]), strict=True):
-        assert_same(found, alone(bench, rows, seed), 1e-6)
+    torch.set_default_dtype(torch.float64)
+    try:
+        for seed, found in zip([5, 6], together(bench, rows, [5, 6]), strict=True):
+            assert_same(found, alone(bench, rows, seed), 1e-6)
+    finally:
+        torch.set_default_dtype(torch.float32)

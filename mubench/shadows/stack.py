@@ -22,8 +22,7 @@ SMALL = 1e-6  # beside a norm that gradients are divided by, as torch's own clip
 class Stack(nn.Module):
     """M networks of one architecture, on one device, as one module with weights and buffers (M, ...).
 
-    The first of them lends its code, and whatever it keeps besides weights and buffers. Batches are
-    normalised in single precision at least: torch maps no others by float32 weights.
+    The first of them lends its code, and whatever it keeps besides weights and buffers.
     """
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
@@ -37,11 +36,15 @@ class Stack(nn.Module):
         self._names = [*weights, *buffers]
         self._lent = (networks[0],)  # in a tuple: its own weights are none of this module's
         for part in networks[0].modules():
-            if isinstance(part, nn.modules.batchnorm._BatchNorm):
-                part.register_forward_pre_hook(lambda _, given: tuple(map(precise, given)))
+            _fit_for_mapping(part)
 
     def __len__(self) -> int:
         return len(next(self.parameters()))
+
+    def of(self, name: str) -> Tensor:
+        """The weights or buffers (M, ...) that one network has under a name."""
+        values: Tensor = getattr(self, _stored(name))
+        return values
 
     def train(self, mode: bool = True) -> Stack:
         """Training mode as `train_mode` has it for one of them, or evaluation mode."""
@@ -60,7 +63,7 @@ class Stack(nn.Module):
             own = Batch(*given)
             return modality.losses(modality.scores(network, own), own.targets).mean()
 
-        values = {name: getattr(self, _stored(name)) for name in self._names}
+        values = {name: self.of(name) for name in self._names}
         each = vmap(one, randomness="different")
         with without_shortcuts():
             found: Tensor = each(values, batch.inputs, batch.targets, batch.index)
@@ -70,7 +73,7 @@ class Stack(nn.Module):
     def copy_to(self, place: int, network: nn.Module) -> nn.Module:
         """A network of this architecture, filled with the weights and buffers of one of the models."""
         for name, values in [*network.named_parameters(), *network.named_buffers()]:
-            values.copy_(getattr(self, _stored(name))[place])
+            values.copy_(self.of(name)[place])
         return network
 
     def clip(self, most: float) -> None:
@@ -79,6 +82,23 @@ class Stack(nn.Module):
         share = (most / (gradients.norms(found) + SMALL)).clamp(max=1)
         for gradient in found.values():
             gradient.mul_(share.view(-1, *[1] * (gradient.dim() - 1)))
+
+
+def _fit_for_mapping(part: nn.Module) -> None:
+    """Have a part of a network do by itself what torch.func does not, or wrongly, where it maps over weights.
+
+    It normalises no batches of bfloat16 by float32 weights: they are given in single precision. Of an
+    embedding's padding it holds still the first model's row only: that lookup is a constant here.
+    """
+    if isinstance(part, nn.modules.batchnorm._BatchNorm):
+        part.register_forward_pre_hook(lambda _, given: tuple(map(precise, given)))
+    if isinstance(part, nn.Embedding) and part.padding_idx is not None:
+        padding, part.padding_idx = part.padding_idx, None
+
+        def hold(_: nn.Module, given: tuple[Tensor, ...], found: Tensor) -> Tensor:
+            return torch.where((given[0] == padding)[..., None], found.detach(), found)
+
+        part.register_forward_hook(hold)
 
 
 def _stored(name: str) -> str:

@@ -27,7 +27,7 @@ MOST = 16  # models at once
 WEIGHTS = 2**26  # of all of them together: with gradients and Adam's averages, 1 GB
 BATCHES = 3  # of a timed training
 ROUNDS = 2  # the first of which warms up
-NEAR = 1e-3  # relative, of the losses that a network has by itself and in a stack, in float32
+NEAR = 1e-3  # losses and gradients of a network in a stack to its own, relative to the whole: rounding only
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,15 @@ def choose(bench: Workbench, rows: Tensor) -> Way:
 
 def _tried(bench: Workbench, rows: Tensor, most: int) -> Way:
     """The way that a few steps of each show to be the faster, if torch.func maps the network at all."""
+    while most > 1:
+        try:
+            return _timed(bench, rows, most)
+        except torch.OutOfMemoryError:
+            most //= 2
+    return Way(1, "the device has no memory for two")
+
+
+def _timed(bench: Workbench, rows: Tensor, most: int) -> Way:
     seeds = [shadow_seed(0, number) for number in range(most)]
     try:
         networks = [_start(bench, seed) for seed in seeds]
@@ -110,19 +119,39 @@ def _seconds(train: Callable[[], object]) -> float:
     return min(found[1:])
 
 
-@torch.no_grad()
 def _mismatch(bench: Workbench, stack: Stack, networks: list[nn.Module], rows: Tensor) -> str | None:
-    """What is wrong if the networks' losses in the stack are not their own, None if they are."""
+    """What is wrong if the networks' losses or gradients in the stack are not their own, None if they are."""
     modality, size = bench.modality, bench.config.settings.training.batch_size
     batch = Stream(bench.columns["train"], rows[:size], size, bench.engine.device).batches(None)
     noises = [torch.Generator().manual_seed(0) for _ in networks]
     whole = abreast.prepared(abreast.repeated(next(batch), len(networks)), modality, bench.spec.input, noises)
     with seeded(0, bench.engine.device):
         stacked = stack.eval().losses(modality, whole)
-        own = [_loss(bench, network.eval(), whole, place) for place, network in enumerate(networks)]
-    if torch.allclose(stacked, torch.stack(own), NEAR, NEAR):
-        return None
-    return "mapped by torch.func, this network's losses are not its own"
+        stacked.sum().backward()
+        for place, network in enumerate(networks):
+            own = _loss(bench, network.eval(), whole, place)
+            own.backward()
+            if not (
+                torch.allclose(stacked[place], own, NEAR, NEAR) and _same_gradients(stack, place, network)
+            ):
+                return "mapped over by torch.func, this network's losses or gradients are not its own"
+            network.zero_grad()
+    stack.zero_grad()
+    return None
+
+
+def _same_gradients(stack: Stack, place: int, network: nn.Module) -> bool:
+    """Whether each weight's gradient in the stack is as near its own as the whole gradient's size allows."""
+    pairs = [
+        (stack.of(name).grad, weight.grad)
+        for name, weight in network.named_parameters()
+        if weight.requires_grad
+    ]
+    known = [(mine[place], own) for mine, own in pairs if mine is not None and own is not None]
+    largest = NEAR * torch.stack([own.norm() for _, own in known]).norm()
+    return all((mine is None) == (own is None) for mine, own in pairs) and all(
+        bool((mine - own).norm() <= largest) for mine, own in known
+    )
 
 
 def _loss(bench: Workbench, network: nn.Module, whole: Batch, place: int) -> Tensor:
