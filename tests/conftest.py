@@ -14,7 +14,10 @@ import pytest
 from command_line import FIRST, Done, Outputs, mubench
 
 # The longest first, so that no worker ends alone with one of them.
-LONG = ("test_twins", "test_defaults", "test_adapters", "test_safety", "test_end_to_end", "test_real_layouts")
+LONG = (
+    "test_twins", "test_defaults", "test_adapters", "test_safety", "test_end_to_end", "test_real_layouts",
+    "test_attack_runs",
+)  # fmt: skip
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

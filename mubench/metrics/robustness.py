@@ -7,7 +7,8 @@ score is the loss.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ Columns = dict[str, np.ndarray]
 
 def score(columns: Columns, split: str) -> tuple[np.ndarray, bool]:
     """The score (P,) on a split along a curve, and whether more of it is better."""
-    name = next(name for name in SCORES if f"{split}_{name}" in columns)
+    name = next((name for name in SCORES if f"{split}_{name}" in columns), "score")
     return column(columns, f"{split}_{name}"), name != "loss"
 
 
@@ -80,15 +81,14 @@ def _declare_relearning(source: str) -> None:
     steps.__name__, end.__name__ = f"relearn_{source}_steps", f"relearn_{source}"
     steps.__doc__ = (
         f"Optimizer steps on {_NAMES[source]} until D_f's score is within 5 % of the original's.\n\n"
-        f"Of {where}; looked at on a grid, so that it is at most the true number's next point. Null where "
-        "the last point is not enough."
+        f"Of {where}: the first point of the curve that suffices. Null where none does, as it should be where "
+        "nothing is left to bring back."
     )
     end.__doc__ = f"Score and loss of D_f after relearning from {_NAMES[source]} to the end.\n\nOf {where}."
     goals: dict[str, Goal] = {f"relearn_{source}_score": "match", f"relearn_{source}_loss": "match"}
-    declared: list[tuple[Callable[..., float | dict[str, float]], Goal | dict[str, Goal]]]
-    declared = [(steps, "match"), (end, goals)]
-    for function, goal in declared:
-        metric(goal=goal, reads="losses", attack="relearn", source="Siddiqui et al., 2505.22310")(function)
+    declare = partial(metric, reads="losses", attack="relearn", source="Siddiqui et al., 2505.22310")
+    declare(goal="match")(steps)
+    declare(goal=goals)(end)
 
 
 _NAMES = {

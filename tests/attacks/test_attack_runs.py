@@ -46,21 +46,21 @@ def made(said: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def attacked(first, tmp_path_factory):
-    """The outputs folder, two runs by their adapters, weights kept, and what was said."""
+    """The outputs folder, two runs by their adapters, weights kept, and what the command said."""
     folder = tmp_path_factory.mktemp("attacked") / "outputs"
     shutil.copytree(first.folder, folder)
     words = ["-m", "method=neggrad", "adapter=none,lora", *FAST, *TINY, "save_model=true", f"out={folder}"]
     done = mubench("run", *words)
     assert done.status == 0, done.err
     runs = [path.parent for path in folder.glob("runs/*/*/neggrad/*/*/curves.json")]
-    return folder, {record_of(run)["key"]["adapter"]: run for run in runs}, done.err
+    return folder, {record_of(run)["key"]["adapter"]: run for run in runs}, done
 
 
 def test_every_attack_is_made_on_every_model_and_on_shared_ones_once(attacked):
-    _, runs, said = attacked
+    _, runs, done = attacked
     shared = [f"attack {name} on the {role} model" for role in ROLES[:2] for name in ATTACKS]
     own = [f"attack {name} on the unlearned model" for name in ATTACKS]
-    assert made(said) == [*shared, *own, *own]
+    assert made(done.err) == [*shared, *own, *own]
     assert set(runs) == {"none", "lora"}
     for run in runs.values():
         curves = records.curves(run)
@@ -84,6 +84,9 @@ def test_headlines_stand_in_the_record_and_others_say_why_not(attacked):
     assert metrics["retrained"]["residual_knowledge"] == 1
     assert metrics["unlearned"]["barrier_original_forget"] >= 0
     assert reasons["original.mix_forget_score"] == "it is the original model itself"
+    shown = attacked[2].out
+    assert "int4_forget_score ≈" in shown and "residual_knowledge ≈" in shown
+    assert "relearn_retain_score" not in shown  # not asked for: nothing to show
 
 
 def test_the_model_that_is_kept_is_the_one_without_attacks(attacked):
