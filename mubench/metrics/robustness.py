@@ -81,8 +81,8 @@ def _declare_relearning(source: str) -> None:
     steps.__name__, end.__name__ = f"relearn_{source}_steps", f"relearn_{source}"
     steps.__doc__ = (
         f"Optimizer steps on {_NAMES[source]} until D_f's score is within 5 % of the original's.\n\n"
-        f"Of {where}: the first point of the curve that suffices. Null where none does, as it should be where "
-        "nothing is left to bring back."
+        f"Of {where}: the first point of the curve that suffices. Null where none does, as where nothing "
+        "is left to bring back."
     )
     end.__doc__ = f"Score and loss of D_f after relearning from {_NAMES[source]} to the end.\n\nOf {where}."
     goals: dict[str, Goal] = {f"relearn_{source}_score": "match", f"relearn_{source}_loss": "match"}
