@@ -106,6 +106,7 @@ def test_papers_are_given_as_bibtex(cli):
     everything = cli("ls", "methods", "--bibtex").out
     assert entry in everything and everything.count("@inproceedings{kurmanji2023,") == 1
     assert cli("ls", "adapters", "--bibtex").out == citations.papers()["hu2021"].bibtex + "\n"
+    assert cli("connect", "--bibtex").out == citations.papers()["garipov2018"].bibtex + "\n"
     for words in (("show", "method", "original"), ("ls", "methods", "orig*")):
         done = cli(*words, "--bibtex")
         assert (done.status, done.out) == (2, "") and "paper" in done.err

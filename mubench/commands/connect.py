@@ -9,6 +9,7 @@ Leaves connection.json and connection.png below connections/ of the outputs fold
   --epochs N        of the training of each middle (default: 5)
   --rows NAME       retain: middles are trained on the retain set (default); train: on all training rows
   --seed N          of that training (default: 42)
+  --bibtex          the paper's BibTeX entry alone
   out=PATH          the outputs folder with data and original model (default: where the first run lies)
 """
 
@@ -19,7 +20,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mubench import citations
 from mubench.commands import arguments
+from mubench.connect import SOURCE
 from mubench.errors import UsageError
 from mubench.extras import need
 from mubench.files import check_outputs, write_json
@@ -33,7 +36,10 @@ NUMBERS = {"points": (11, 2, 10_001), "epochs": (5, 0, 1e6), "seed": (42, 0, 2**
 
 def main(argv: Sequence[str]) -> int:
     """Walk the paths, print the barriers, leave the numbers and their picture."""
-    typed = arguments.read(argv, {}, ("--rows", *(f"--{name}" for name in NUMBERS)))
+    typed = arguments.read(argv, {"--bibtex": "bibtex"}, ("--rows", *(f"--{name}" for name in NUMBERS)))
+    if "bibtex" in typed.flags:
+        print(citations.bibtex(SOURCE))
+        return 0
     place, words = arguments.out_of(typed.words)
     if len(words) != 2:
         raise UsageError("connect takes two runs' directories (mubench ls runs)")
