@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -10,10 +12,13 @@ from typing import Any
 
 import pytest
 import torch
+from command_line import FIRST, mubench, names, record_of
+from test_safety import stop, there_is
 from torch import Tensor, nn
 
 from mubench import artifacts, catalog
 from mubench.checking import models_for
+from mubench.config import RunConfig
 from mubench.data import Batch, Columns
 from mubench.engine import Engine
 from mubench.modalities.classification import Classification
@@ -22,9 +27,9 @@ from mubench.networks.resnet import SmallResNet
 from mubench.plan import Planner
 from mubench.progress import Reporter
 from mubench.schema import Recipe, Trainer
-from mubench.shadows import abreast
+from mubench.shadows import abreast, store, trial
 from mubench.shadows.stack import Stack
-from mubench.shadows.trial import choose
+from mubench.shadows.trial import Way, choose
 from mubench.workbench import Workbench, lay_out
 
 DIRS = catalog.config_dirs()
@@ -285,6 +290,8 @@ def workbench(name: str, modality: str, out: Path, *more: str) -> Workbench:
     """A mini model on the mini task of its kind; float32."""
     words = [f"task={TASKS[modality]}", f"model={name}", f"out={out}", "trainer.device=cpu", *more]
     words += ["training.epochs=1", "training.batch_size=4", "trainer.precision=fp32"]
+    few = ["train"] if modality == "text_to_image" else ["train", "test"]
+    words += [f"task.generate.{split}=200" for split in few]
     (cell,) = Planner(DIRS).cells(words, multirun=False)
     return lay_out(cell, QUIET)
 
@@ -305,3 +312,161 @@ def test_every_family_is_mapped_over_or_said_not_to_be(modality, name, cached):
             assert_same(found, alone(bench, rows, seed), 1e-6)
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+# Which way ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def digits(cached: Path) -> Workbench:
+    words = ["shadows=20", f"out={cached}", "trainer.device=cpu", "training.batch_size=16"]
+    return lay_out(Planner(DIRS).cells(words, multirun=False)[0], QUIET)
+
+
+def with_settings(bench: Workbench, **changes: Any) -> Workbench:
+    return replace(bench, config=replace(bench.config, settings=replace(bench.config.settings, **changes)))
+
+
+@pytest.mark.parametrize(("times", "at_once"), [((1.0, 1.0), 16), ((0.1, 2.0), 1)])
+def test_the_faster_way_is_taken_and_said(digits, monkeypatch, times, at_once):
+    alone, together = times
+    seconds = iter((3 * alone, 3 * together))
+    monkeypatch.setattr(trial, "_seconds", lambda train: next(seconds))
+    way = choose(digits, digits.rows("train"))
+    told = f"a step of 16 takes {1000 * together:.3g} ms at once, {16000 * alone:.3g} ms one after the other"
+    words = "16 at a time" if at_once > 1 else "one after the other"
+    assert (way.at_once, str(way)) == (at_once, f"{words}: {told}")
+
+
+def test_some_are_trained_one_after_the_other_for_a_reason(digits, monkeypatch):
+    rows = digits.rows("train")
+    assert choose(with_settings(digits, shadows=1), rows).at_once == 1
+    once = replace(digits.config.settings.trainer, at_once=1)
+    assert choose(with_settings(digits, trainer=once), rows).why == "trainer.at_once=1"
+    other = {"name": "mine", "_target_": "torch.optim.LBFGS"}
+    recipe = replace(digits.config.settings.training, optimizer=other)
+    way = choose(with_settings(digits, training=recipe), rows)
+    assert str(way) == "one after the other: optimizer 'mine' sees more than one weight at a time"
+    monkeypatch.setattr(trial, "WEIGHTS", 2 * 77_754 - 1)
+    assert "each has 77,754 weights, and at most 155,507 are stacked" in choose(digits, rows).why
+
+
+def test_fewer_are_tried_where_memory_ends(digits, monkeypatch):
+    tried = []
+
+    def full(bench: Workbench, rows: Tensor, most: int) -> Way:
+        tried.append(most)
+        if most > 4:
+            raise torch.OutOfMemoryError
+        return Way(most, "")
+
+    monkeypatch.setattr(trial, "_timed", full)
+    assert choose(digits, digits.rows("train")).at_once == 4 and tried == [16, 8, 4]
+
+
+def test_a_network_that_is_mapped_over_wrongly_is_not_stacked(cached, monkeypatch):
+    """As torch.func does without our help: the second model's padding moves, the first one's does not."""
+    monkeypatch.setattr("mubench.shadows.stack._fit_for_mapping", lambda part: None)
+    bench = workbench("mini/bart", "text_generation", cached, "shadows=2", "trainer.at_once=2")
+    way = choose(bench, torch.arange(8))
+    assert way.at_once == 1 and "losses or gradients are not its own" in way.why
+
+
+def test_the_way_is_tried_once(digits, monkeypatch):
+    ways = iter([Way(7, "tried")])
+    monkeypatch.setattr(store, "choose", lambda bench, rows: next(ways))
+    assert [store._way(digits, digits.rows("train")) for _ in range(2)] == [Way(7, "tried")] * 2
+
+
+def test_groups_are_the_same_whatever_their_number():
+    assert list(store._groups([0, 2, 3, 17, 40], 16)) == [[0, 2, 3], [17], [40]]
+    assert list(store._groups([1, 2], 1)) == [[1], [2]]
+
+
+# The real command -----------------------------------------------------------------------------------
+
+
+def cell(*words: str) -> RunConfig:
+    return Planner(DIRS).cells(list(words), multirun=False)[0]
+
+
+def test_who_shares_shadow_models():
+    """Originals' do not hang on the forget set; a number is a prefix of a larger one, and another run."""
+    first, more, other = cell("shadows=2"), cell("shadows=4"), cell("shadows=2", "deletion.ratio=9")
+    assert more.shadow_dirs("original")[:2] == first.shadow_dirs("original") == other.shadow_dirs("original")
+    assert more.shadow_dirs("retrained")[:2] == first.shadow_dirs("retrained")
+    assert not set(first.shadow_dirs("retrained")) & set(other.shadow_dirs("retrained"))
+    method, seed = cell("shadows=2", "method=scrub", "seed.unlearn=3"), cell("shadows=2", "seed.train=1")
+    assert method.shadow_dirs("retrained") == first.shadow_dirs("retrained")
+    assert not set(seed.shadow_dirs("original")) & set(first.shadow_dirs("original"))
+    assert len({first.fingerprint, more.fingerprint, cell().fingerprint}) == 3
+    assert cell("shadows=2", "trainer.at_once=1").fingerprint == first.fingerprint
+    assert cell().fingerprint == cell("shadows=0").fingerprint and cell().shadow_dirs("original") == []
+    assert cell("shadows=2").model_dir("original") == cell().model_dir("original")
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("shadows=-1", "shadows must lie in [0, 10000], not -1"),
+        ("shadows=few", "shadows: value 'few' of type 'str' could not be converted to Integer"),
+        ("trainer.at_once=0", "trainer.at_once must lie in [1, 10000], not 0"),
+        ("shadow=3", "unknown setting 'shadow'. Did you mean 'shadows'?"),
+    ],
+)
+def test_wrong_numbers_are_one_sentence(cli, word, sentence):
+    done = cli("prepare", word)
+    assert done.status == 2 and sentence in done.err, done.err
+
+
+FOLDER = "models/digits/resnet-small/shadows"
+KEPT = ("model.safetensors", "predictions.safetensors", "record.json")
+
+
+def test_a_run_trains_shadow_models_first_and_another_number_goes_on_from_them(outputs, cli):
+    words = [*FIRST[1:], "shadows=2", "trainer.at_once=2", f"out={outputs.folder}"]
+    plan = cli("prepare", "--dry-run", *words).out.splitlines()
+    assert plan[0] == "1 runs: 0 complete, 1 to do, 4 shared models to train"
+    done = mubench("run", *words)
+    assert done.status == 0 and "Training 2 original shadow models on 1,347 examples" in done.err, done.err
+    assert "  2 at a time: a step of 2 takes " in done.err and "Training the" not in done.err
+    homes = sorted((outputs.folder / FOLDER).glob("*-seed42-????????"))
+    assert [home.name.split("-")[0] for home in homes] == ["original", "retrained"]
+    assert names(homes[1]) == {f"000{number}/{name}" for number in (0, 1) for name in KEPT}
+    assert names(homes[0]) == names(homes[1]) | {"way.json"}
+    shadows = [record_of(home / f"000{number}") for home in homes for number in (0, 1)]
+    assert [record["seed"] for record in shadows] == 2 * [shadow_seed(42, 0), shadow_seed(42, 1)]
+    record = next(r for r in map(record_of, outputs.runs()) if r["config"]["shadows"] == 2)
+    seconds = sum(shadow["cost"]["seconds"] for shadow in shadows)
+    assert record["cost"]["shadows_seconds"] == pytest.approx(seconds)
+    assert record["metrics"]["unlearned"]["lira_auc"] is not None and len(outputs.runs()) == 2
+    (homes[0] / "0001" / "model.safetensors").write_bytes(b"half")
+    before = (homes[0] / "0000" / "record.json").read_text()
+    again = mubench("prepare", *words[:-1], "shadows=3", words[-1])
+    assert again.status == 0 and len(again.out.splitlines()) == 8, again.err
+    path = homes[0] / "0001" / "model.safetensors"
+    warning = (
+        f"{path} is not what was written (its hash differs); the original shadow model 1 is trained again"
+    )
+    assert f"mubench: warning: {warning}\n" in again.err
+    assert "Training 2 original shadow models" in again.err
+    assert "Training 1 retrained shadow models" in again.err
+    assert (homes[0] / "0000" / "record.json").read_text() == before
+
+
+def test_killed_while_shadow_models_are_trained_the_same_command_goes_on(outputs, tmp_path):
+    """Killed twice, once between two batches and once within one: as if undisturbed."""
+    shutil.copytree(outputs.folder, tmp_path / "undisturbed")
+    words = ["prepare", *FIRST[1:], "shadows=4", "trainer.at_once=2", "trainer.checkpoint_minutes=0"]
+    out = f"out={outputs.folder}"
+    stop(signal.SIGKILL, there_is(outputs.folder, f"{FOLDER}/original-*/0001/record.json"), *words, out)
+    finished = record_of(next(outputs.folder.glob(f"{FOLDER}/original-*/0001")))["finished"]
+    stop(signal.SIGKILL, there_is(outputs.folder, f"{FOLDER}/*/*.pt"), *words, out)
+    ends = [mubench(*words, out), mubench(*words, f"out={tmp_path / 'undisturbed'}")]
+    assert [done.status for done in ends] == [0, 0], ends
+    assert "shadow 2 to 3: resuming at step" in ends[0].err and "shadow 0 to 1" in ends[0].err
+    assert record_of(next(outputs.folder.glob(f"{FOLDER}/original-*/0001")))["finished"] == finished
+    mine, other = (path / FOLDER for path in (outputs.folder, tmp_path / "undisturbed"))
+    assert names(mine) == names(other) and len(names(mine)) == 2 * 4 * len(KEPT) + 1 + 2
+    for path in mine.glob("*/*/*.safetensors"):
+        assert path.read_bytes() == (other / path.relative_to(mine)).read_bytes(), path
