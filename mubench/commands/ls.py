@@ -1,7 +1,9 @@
 """usage: mubench ls KIND [GLOB] [--json | --bibtex]
 
 What there is, a line each; of methods also the sets they read (F: forget, R: retain, V: validation)
-and what they apply to. KIND is tasks, modalities, models, methods, recipes, metrics, deletions, adapters,
+and what they apply to; of metrics the goals (↑ more, ↓ less, ≈ as the retrained model) and what they need
+beside the model (O: original, R: retrained, S: shadow models, I: an untrained model, C: several training
+seeds, A: an attack). KIND is tasks, modalities, models, methods, recipes, metrics, deletions, adapters,
 curricula, optimizers, evaluations, attacks, sweeps or runs. Without a kind: all tasks, models, methods,
 deletions and sweeps.
 
@@ -105,6 +107,12 @@ def _print(found: dict[str, dict[str, str]], dirs: list[Path], headings: bool) -
 
 def _columns(kind: str, name: str, dirs: list[Path]) -> list[str]:
     """Short facts between a name and its description."""
+    if kind == "metrics":
+        from mubench.metrics import METRICS
+        from mubench.report.cards import LETTERS, arrows, demands
+
+        needs = " ".join(LETTERS[need] for need in demands(METRICS[name]))
+        return [arrows(METRICS[name]), needs or "-"]
     if kind != "methods":
         return []
     found = facts.of(catalog.target(catalog.path_of("method", name, dirs)))

@@ -9,7 +9,7 @@ KIND is any that `mubench ls` lists, such as task, model, method, metric; of a r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from textwrap import fill, wrap
 
@@ -70,10 +70,15 @@ def _yaml(path: Path, known: Facts, recipes: Sequence[str]) -> int:
 
 
 def _told(known: Facts) -> list[str]:
-    """What a component's class says of itself: label and text, one line each, long ones wrapped."""
+    """What a component's class says of itself."""
     rows = [("computes", known.get("formula", ""))]
     rows += [("source", citations.cite(key)) for key in known.papers]
     rows += _of_a_method(known) if "families" in known.values else []
+    return _rows(rows)
+
+
+def _rows(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """Label and text, one line each, long ones wrapped; none without a text."""
     lines = []
     for label, text in rows:
         first, *rest = wrap(text, 98, break_long_words=False, break_on_hyphens=False) or [""]
@@ -106,11 +111,10 @@ def _metric(name: str) -> int:
     if name not in METRICS:
         hint = did_you_mean(name, METRICS)
         raise UsageError(f"unknown metric '{name}'.{hint} (mubench ls metrics)")
-    found = METRICS[name]
-    print((found.function.__doc__ or "").strip())
-    goals = found.goal if isinstance(found.goal, str) else dict(found.goal)
-    print(f"\ngoal: {goals}\nscope: {found.scope}\nneeds: {', '.join(sorted(found.needs)) or '-'}")
-    print(f"source: {found.source or '-'}")
+    from mubench.report import cards
+
+    print(cards.definition(METRICS[name]) + "\n")
+    print("\n".join(_rows(cards.card(METRICS[name]).items())))
     return 0
 
 
