@@ -8,6 +8,7 @@ from mubench.report.sheets import Sheet, grounds
 from mubench.statistics.paired import FEWEST
 from mubench.statistics.seeds import LEVEL
 
+SURE, DOUBT = f"{100 * LEVEL:g} %", f"{100 * (1 - LEVEL):.2g} %"  # of intervals, and of tests
 NAMES = {"t": "paired t test", "wilcoxon": "Wilcoxon signed-rank test"}
 VERIFIED = "✓ the method's code and settings, as they are now, passed every check of mubench verify"
 
@@ -17,14 +18,14 @@ def notes(sheets: Sequence[Sheet], verified: bool, sd: bool, test: str) -> Itera
     columns = [column for sheet in sheets for column in sheet.columns]
     summaries = [one for column in columns for one in column.summaries.values() if one is not None]
     if any(summary.n > 1 for summary in summaries):
-        shown = "standard deviation" if sd else f"half of the {LEVEL:.0%} t interval"
+        shown = "standard deviation" if sd else f"half of the {SURE} t interval"
         yield f"± {shown} over n training seeds; runs of one training seed are averaged first"
     if any(column.best is not None for column in columns):
         yield "* best mean of its column; ≈ columns: nearest to the retrained model, run by run"
     if any(pair.adjusted is not None for column in columns for pair in column.pairs.values()):
         yield (
             f"= not told apart from the best ({NAMES[test]} over shared training seeds, Holm over all pairs "
-            f"of a column, {1 - LEVEL:.0%}); ? too few shared seeds to test"
+            f"of a column, {DOUBT}); ? too few shared seeds to test"
         )
     if verified:
         yield VERIFIED

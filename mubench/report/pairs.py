@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mubench.report.closing import ARROWS, number, print_whole
-from mubench.report.notes import NAMES
+from mubench.report.notes import NAMES, SURE
 from mubench.report.sheets import Sheet
 from mubench.statistics.paired import Pair
 from mubench.statistics.seeds import LEVEL
@@ -32,7 +32,7 @@ def print_pairs(sheets: Sequence[Sheet], test: str) -> None:
         print_whole(table)
     print_whole(
         f"difference: first - second, turned so that more speaks for the first (≈: how much nearer its runs "
-        f"are to the retrained model)\n± half of the {LEVEL:.0%} t interval over n shared training seeds\n"
+        f"are to the retrained model)\n± half of the {SURE} t interval over n shared training seeds\n"
         f"p: {NAMES[test]}, two-sided; Holm over all pairs of a metric in a table"
     )
 

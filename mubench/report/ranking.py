@@ -11,11 +11,12 @@ from rich.text import Text
 
 from mubench.errors import UsageError
 from mubench.report.closing import ARROWS, number, print_whole
+from mubench.report.notes import DOUBT
 from mubench.report.rows import aim
 from mubench.report.sheets import Sheet
 from mubench.statistics import Undefined
 from mubench.statistics.ranks import Ranking, ranking
-from mubench.statistics.seeds import LEVEL, summarise
+from mubench.statistics.seeds import summarise
 
 Rankings = dict[str, tuple[Ranking, list[str]]]  # by metric; with the methods that some table lacks
 
@@ -56,7 +57,7 @@ def print_ranks(sheets: Sequence[Sheet]) -> None:
     table.add_row("Friedman p", *(f"{number(one.p)}  " for one, _ in found.values()))
     print_whole(table)
     print_whole(
-        f"* best; = within the critical difference of the best (Nemenyi, {1 - LEVEL:.0%}); "
+        f"* best; = within the critical difference of the best (Nemenyi, {DOUBT}); "
         "ranks of mean scores over training seeds"
     )
     absent = {label for _, others in found.values() for label in others}
