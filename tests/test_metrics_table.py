@@ -26,14 +26,9 @@ def test_the_page_is_what_the_metrics_declare():
     table = script()
     written = table.PAGE.read_text(encoding="utf-8")
     assert table.page() == written
-    assert re.findall(r"^\| `(\w+)` \|", written, re.MULTILINE) and set(
-        re.findall(r"^\| `(\w+)` \|", written, re.MULTILINE)
-    ) == set(METRICS)
-    assert not [
-        line
-        for line in written.splitlines()
-        if line.startswith("| `") and len(re.findall(r"(?<!\\)\|", line)) != 6
-    ]
+    rows = [line for line in written.splitlines() if line.startswith("| `")]
+    assert {line.split("`")[1] for line in rows} == set(METRICS)
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 6 for line in rows)
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -46,7 +41,7 @@ def test_every_metric_has_a_card(name, cli):
         assert re.search(rf"^{label} {{2,}}\S", shown, re.MULTILINE), label
     flat = " ".join(shown.split())
     if not isinstance(metric.goal, str):
-        assert all(re.sub("_", "_", value) in flat for value in metric.goal)
+        assert all(value in flat for value in metric.goal)
     for need in metric.needs:
         assert cards.NEEDS[need] in flat
     assert metric.scope != "cell" or "runs of several training seeds" in flat

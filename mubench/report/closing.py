@@ -19,9 +19,9 @@ LEGEND = "↑ more is better, ↓ less, ≈ as the retrained model; to goal: unl
 HEADLINE = (
     "test_accuracy", "ood_accuracy", "retain_accuracy", "forget_accuracy", "test_micro_f1",
     "test_rougeL", "retain_rougeL", "forget_rougeL", "test_fid", "test_clip_score", "forget_clip_score",
-    "forget_loss", "mia_auc", "lira_auc", "rmia_auc", "mia_efficacy", "knowledge_gap", "zrf", "model_utility", "forget_quality",
-    "overall", "relearn_retain_score", "relearn_retain_loss", "int4_forget_score", "residual_knowledge",
-    "mix_forget_score",
+    "forget_loss", "mia_auc", "lira_auc", "rmia_auc", "mia_efficacy", "knowledge_gap", "zrf",
+    "model_utility", "forget_quality", "overall", "relearn_retain_score", "relearn_retain_loss",
+    "int4_forget_score", "residual_knowledge", "mix_forget_score",
 )  # fmt: skip
 RELATIVE = ("avg_gap", "tow", "gap_forget_accuracy", "gap_forget_loss", "js_distance_forget", "completeness")
 
