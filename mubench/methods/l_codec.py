@@ -43,9 +43,9 @@ class LCodec(Method):
     """
 
     perturbations: int = 100  # forwards of a batch under noise: more tell dependence better
-    sigma: float = 0.1  # of the noise, in deviations of an example's own inputs
+    sigma: float = 0.5  # of the noise, in deviations of an example's own inputs
     units: int = 16  # the most that a batch may move
-    damping: float = 1e-3  # added to the Hessian's diagonal, in units of its trace: more takes a shorter step
+    damping: float = 1e-4  # added to the Hessian's diagonal, in units of its trace: more takes a shorter step
     limit: float = 0.5  # longest step of a batch, as a share of the length of the weights that it moves
     samples: int = 256  # examples of D_r that the Hessian is made of
 
