@@ -450,7 +450,7 @@ def test_a_run_trains_shadow_models_first_and_another_number_goes_on_from_them(o
     )
     assert f"mubench: warning: {warning}\n" in again.err
     assert "Training 2 original shadow models" in again.err
-    assert "Training 1 retrained shadow models" in again.err
+    assert "Training 1 retrained shadow model on" in again.err
     assert (homes[0] / "0000" / "record.json").read_text() == before
 
 

@@ -19,6 +19,7 @@ from mubench import artifacts, costs
 from mubench.artifacts import Artifact, Role
 from mubench.effort import Effort
 from mubench.environment import now
+from mubench.errors import RunFailed
 from mubench.files import Corrupt, clear_leftovers, locked, read_json, write_json, writing
 from mubench.meters import Cost, Meter
 from mubench.models import shadow_seed
@@ -33,41 +34,43 @@ UNCOUNTED = "operations are not counted where models are trained side by side"
 
 def obtain(bench: Workbench, role: Role) -> list[Artifact]:
     """The run's shadow models of a role, in order; those that are not there whole are trained now."""
-    folders = bench.config.shadow_dirs(role)
-    if not folders or not (missing := _missing(bench, role, warn=True)):
-        return _read(bench, role)
-    home, say = folders[0].parent, bench.reporter.say
-    with locked(
-        home.with_suffix(".lock"), lambda: say(f"Waiting for another process's {role} shadow models")
-    ):
-        missing = _missing(bench, role, warn=False)
-        if missing:
+    found = _found(bench, role, warn=True)
+    if len(found) == bench.config.settings.shadows:
+        return list(found.values())
+    home, say = bench.config.shadow_dirs(role)[0].parent, bench.reporter.say
+
+    def waiting() -> None:
+        say(f"Waiting for another process to train the {role} shadow models")
+
+    with locked(home.with_suffix(".lock"), waiting):
+        there = _found(bench, role, warn=False)
+        if missing := [n for n in range(bench.config.settings.shadows) if n not in there]:
             _train(bench, role, missing)
         with writing(home):
             clear_leftovers(home)
             for checkpoint in home.glob("*.pt"):  # of a number of models that nobody asks for any more
                 checkpoint.unlink()
-    return _read(bench, role)
+        found = _found(bench, role, warn=True)
+    if len(found) < bench.config.settings.shadows:
+        raise RunFailed(f"shadow models in {home} did not stay as they were written")
+    return list(found.values())
 
 
-def _read(bench: Workbench, role: Role) -> list[Artifact]:
-    found = [artifacts.read(bench, role, folder, None) for folder in bench.config.shadow_dirs(role)]
-    return [shadow for shadow in found if shadow is not None]
-
-
-def _missing(bench: Workbench, role: Role, warn: bool) -> list[int]:
-    """Numbers of the shadow models that are not there whole; damaged ones are named."""
-    return [
-        number
-        for number, folder in enumerate(bench.config.shadow_dirs(role))
-        if artifacts.read(bench, role, folder, f"the {role} shadow model {number}" if warn else None) is None
-    ]
+def _found(bench: Workbench, role: Role, warn: bool) -> dict[int, Artifact]:
+    """The shadow models that are there whole, by number; damaged ones are named."""
+    found = {}
+    for number, folder in enumerate(bench.config.shadow_dirs(role)):
+        title = f"the {role} shadow model {number}" if warn else None
+        if (shadow := artifacts.read(bench, role, folder, title)) is not None:
+            found[number] = shadow
+    return found
 
 
 def _train(bench: Workbench, role: Role, missing: Sequence[int]) -> None:
     rows = artifacts.rows_of(bench, role)
     say = bench.reporter.say
-    say(f"Training {len(missing)} {role} shadow models on {len(rows):,} examples")
+    plural = "" if len(missing) == 1 else "s"
+    say(f"Training {len(missing)} {role} shadow model{plural} on {len(rows):,} examples")
     way = _way(bench, rows)
     say(f"  {way}")
     for group in _groups(missing, way.at_once):
