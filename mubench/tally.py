@@ -58,6 +58,7 @@ class Tally:
     def _scored(self, row: Batch) -> None:
         self._modality.scores(self._model, row)
 
+    @torch.enable_grad()  # per-example gradients are also asked for where none else is recorded
     def _differentiated(self, row: Batch) -> None:
         weights = [weight for weight in self._model.parameters() if weight.requires_grad]
         kept = [weight.grad for weight in weights]

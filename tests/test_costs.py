@@ -181,6 +181,15 @@ def test_operations_of_linear_layers_by_hand():
     assert (effort.steps, effort.examples) == (0, 0)
 
 
+def test_gradients_are_counted_where_nobody_else_records_any():
+    """WoodFisher asks for per-example gradients under no_grad, of shapes that may be new."""
+    model, effort = Flat().eval(), Effort()
+    tally = Tally(effort, Engine(Trainer(device="cpu")), Image("image"), model)
+    with torch.no_grad():
+        tally.gradient(batch(8))
+    assert effort.flops == 8 * (2 * 2 * (30 + 15) + 2 * 15)
+
+
 def test_a_compiled_model_is_not_counted():
     model, effort = Flat().eval(), Effort()
     engine = Engine(Trainer(device="cpu", compile=True))
