@@ -16,6 +16,7 @@ from mubench.artifacts import Artifact
 from mubench.attacks import campaign
 from mubench.checking import component
 from mubench.config import RunConfig
+from mubench.curricula.base import Uniform
 from mubench.errors import NotApplicable
 from mubench.evidence import save as save_predictions
 from mubench.evidence import save_distances, save_rows
@@ -132,6 +133,7 @@ def check(config: RunConfig) -> None:
             f"method '{key['method']}' takes deletion={wanted}; here it is '{key['deletion']}'"
         )
     component(settings.curriculum, "curriculum").check(modality.gives)
+    _refuse_idle(config, method)
     _metrics(config, modality)
 
 
@@ -139,6 +141,19 @@ def _metrics(config: RunConfig, modality: Modality) -> list[Metric]:
     """The metrics of the run; UsageError or NotApplicable for one that it cannot have."""
     wanted, gives = config.settings.evaluation, evaluation.gives(modality, config.settings.task)
     return scoring.chosen(wanted.metrics, gives, wanted.attacks)
+
+
+def _refuse_idle(config: RunConfig, method: Method) -> None:
+    """NotApplicable for an option that would change nothing: a row under its name would be a false one."""
+    if method.takes_steps:
+        return
+    idle, name = f"does nothing for method '{config.key['method']}': it takes no", config.key["curriculum"]
+    if not isinstance(component(config.settings.curriculum, "curriculum"), Uniform):
+        raise NotApplicable(f"curriculum={name} {idle} losses")
+    for typed in config.overrides:
+        key = typed.lstrip("+~").partition("=")[0]
+        if key != "unlearning.batch_size" and f"{key}.".startswith(("unlearning.", "optimizer.")):
+            raise NotApplicable(f"{typed} {idle} steps")
 
 
 def refuse(bench: Workbench, method: Method) -> None:

@@ -16,7 +16,7 @@ GOLDEN = Path(__file__).parent / "golden"
 DIRS = catalog.config_dirs()
 METHODS = catalog.names("method", DIRS)
 READ = ("stream", "needs", "families", "deletions", "layers", "starts_from", "ascends", "source", "formula",
-        "memory", "moves", "distils", "softmax", "additive", "alternates")  # fmt: skip
+        "memory", "trains", "moves", "distils", "softmax", "additive", "alternates")  # fmt: skip
 
 
 def target(method: str) -> str:
@@ -117,5 +117,7 @@ def test_ls_shows_the_sets_that_a_method_reads_and_what_it_applies_to(cli):
     found = {line.split()[0]: line for line in lines}
     assert found["salun"].split("any")[0].split() == ["salun", "F", "R"]
     assert found["original"].split()[:3] == ["original", "-", "any"]
+    assert "\nsteps         none: optimizer, curriculum" in cli("show", "method", "ssd").out
+    assert "\nsteps" not in cli("show", "method", "salun").out
     outside = cli("ls", "methods", "slow*", f"--config-dir={EXTERNAL}").out
     assert outside == "slowly  F  any  A method from outside: slowly\n"

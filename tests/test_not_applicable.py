@@ -9,6 +9,7 @@ from mubench.checking import component
 from mubench.commands.run import check_all
 from mubench.errors import NotApplicable
 from mubench.evaluation import chosen
+from mubench.methods.rum import Rum, Stratum
 from mubench.modalities.image import Image
 from mubench.plan import Planner
 from mubench.stages import check
@@ -23,6 +24,39 @@ def test_a_single_run_is_refused_before_any_work(cli, tmp_path, monkeypatch):
         done = cli(verb, "method=writes", MINE)
         assert (done.status, done.out, done.err) == (2, "", f"mubench: {REASON}\n")
     assert not list(tmp_path.iterdir())
+
+
+IDLE = {
+    ("ssd", "curriculum=superloss"): "takes no losses",
+    ("original", "curriculum=superloss"): "takes no losses",
+    ("ssd", "optimizer=sophia"): "takes no steps",
+    ("l_codec", "optimizer.eps=1e-7"): "takes no steps",
+    ("fisher", "unlearning.lr=0.1"): "takes no steps",
+    ("retrain", "unlearning.epochs=3"): "takes no steps",
+}
+
+
+@pytest.mark.parametrize(("method", "option"), IDLE, ids=" ".join)
+def test_an_option_that_would_do_nothing_is_refused(method, option, cli, tmp_path, monkeypatch):
+    """A row under its name would say more than was done."""
+    monkeypatch.chdir(tmp_path)
+    done = cli("run", f"method={method}", option)
+    reason = f"{option} does nothing for method '{method}': it {IDLE[method, option]}"
+    assert (done.status, done.out, done.err) == (2, "", f"mubench: {reason}\n")
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["unlearning.batch_size=16", "optimizer@training.optimizer=sgd", "curriculum=none", "training.lr=1e-3"],
+)
+def test_what_acts_on_a_method_without_steps_or_on_nobody_is_not(option, cli):
+    assert cli("run", "--dry-run", "method=ssd", option).status == 0
+
+
+def test_rum_takes_the_steps_of_its_parts():
+    still = Stratum({"name": "original", "_target_": "mubench.methods.original.Original"})
+    assert Rum().takes_steps and Rum(medium=still).takes_steps
+    assert not Rum(medium=still, high=still).takes_steps
 
 
 def test_a_sweeps_plan_counts_and_lists_what_does_not_apply(cli, tmp_path):

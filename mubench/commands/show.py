@@ -94,10 +94,12 @@ def _of_a_method(known: Facts) -> list[tuple[str, str]]:
 
     more = ", more by its settings" if "reads" in known.functions else ""
     batches = known.get("stream", "") if "loss" in known.functions else ""
+    steps = "" if known.get("trains", True) else "none: optimizer, curriculum and unlearning.lr do nothing"
     layers = {"convolutions": "convolutions, else linear layers"}.get(known.get("layers"), "")
     return [
         ("reads", listed("needs") + more),
         ("batches", batches),
+        ("steps", steps),
         ("applies to", f"{listed('families')}; deletion: {listed('deletions')}"),
         ("layers", layers),
         ("starts from", f"the {known.get('starts_from')} model"),

@@ -27,6 +27,9 @@ class Method:
     deletions: ClassVar[frozenset[str]] = frozenset({"any"})  # strategies that choose what it can forget
     layers: ClassVar[Literal["all", "convolutions"]] = "all"  # convolutions, else linear layers
     starts_from: ClassVar[Literal["original", "retrained"]] = "original"
+    trains: ClassVar[bool] = (
+        True  # in steps, its losses weighed by `run.reduce`; else it sets weights at once
+    )
     ascends: ClassVar[bool] = False  # gradient ascent: MU-Bench's `overall` tolerates more
 
     source: ClassVar[tuple[str, ...]] = ()  # keys of methods/sources.bib, the method's own paper first
@@ -51,6 +54,11 @@ class Method:
     def reads(self) -> frozenset[str]:
         """The sets that this setting of the method reads; any other may be absent."""
         return self.needs
+
+    @property
+    def takes_steps(self) -> bool:
+        """Whether recipe, optimizer and curriculum matter to this setting of the method."""
+        return self.trains
 
     def acts(self, setting: str, gives: frozenset[str], classes: int) -> bool:
         """Whether a setting can matter for what a modality gives, and for so many classes (0: none)."""

@@ -60,6 +60,7 @@ class LCodec(Method):
         "every perturbation's mean activations, "
         "and twice 256 MiB of gradients of the layers with chosen units"
     )
+    trains: ClassVar[bool] = False
     moves: ClassVar[Literal["all", "some", "none"]] = "some"
     choices: ClassVar[dict[str, tuple[Any, ...]]] = {"samples": (4, 512)}
     trial: ClassVar[dict[str, Any]] = {"perturbations": 10}

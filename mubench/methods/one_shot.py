@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ from mubench.run import Run
 @dataclass
 class OneShot(Method):
     """Works out new values of weights from the original's, and puts them in place."""
+
+    trains: ClassVar[bool] = False
 
     def edited(self, run: Run) -> Iterator[tuple[str, Tensor]]:
         """Weights by name with their new values, one after another: each is put in place when it is there."""

@@ -14,6 +14,7 @@ class Original(Method):
     """Leaves every weight where it was."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    trains: ClassVar[bool] = False
     moves: ClassVar[Literal["all", "some", "none"]] = "none"
     formula: ClassVar[str] = "w = w0"
 

@@ -15,6 +15,7 @@ class Retrain(Method):
 
     needs: ClassVar[frozenset[str]] = frozenset({"retain"})
     starts_from: ClassVar[Literal["original", "retrained"]] = "retrained"
+    trains: ClassVar[bool] = False
     moves: ClassVar[Literal["all", "some", "none"]] = "none"  # beyond the retrained model's
     formula: ClassVar[str] = "min mean CE(D_r), from the weights that the original started from"
 

@@ -64,6 +64,11 @@ class Rum(Method):
         """What the parts' methods read, and both sets to divide them."""
         return self.needs.union(*(method.reads for method in self._methods))
 
+    @property
+    def takes_steps(self) -> bool:
+        """Whether one of the parts' methods does."""
+        return any(method.takes_steps for method in self._methods)
+
     def prepare(self, run: Run) -> None:
         """Divide D_f; a method that does not apply to the task is refused before any work."""
         for method in self._methods:

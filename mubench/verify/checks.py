@@ -23,6 +23,7 @@ CHECKS: dict[str, Callable[[Subject], Finding]] = {
     "every row": rows.every_row,
     "left as found": conduct.left_as_found,
     "settings": settings.settings,
+    "options": settings.options,
     "distils": scores.distils,
     "softmax": scores.softmax,
     "examples": scores.additive,

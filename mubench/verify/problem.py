@@ -17,6 +17,7 @@ from mubench import encoding, models
 from mubench.adapters.base import Adapter, NoAdapter
 from mubench.checking import component
 from mubench.config import RunConfig
+from mubench.curricula.base import Curriculum, Uniform
 from mubench.data import Columns, Stream
 from mubench.engine import Engine
 from mubench.methods.base import Method
@@ -99,6 +100,7 @@ class Problem:
         seed: int = SEED,
         adapter: Adapter | None = None,
         checkpoints: Path | None = None,
+        curriculum: Curriculum | None = None,
         spoilt: bool = False,
         **recipe: Any,
     ) -> Watched:
@@ -118,6 +120,7 @@ class Problem:
         run = Watched(
             attach(copy.deepcopy(self.original)), self.spec, Heard.of(self.modality), columns, rows,
             self._recipe(recipe), engine, seed, QUIET, checkpoints=checkpoints, attach=attach,
+            curriculum=curriculum or Uniform(),
         )  # fmt: skip
         run.hooks = method.hooks(run)
         return run

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mubench.curricula.superloss import SuperLoss
 from mubench.errors import Diverged, UsageError
 from mubench.verify.finding import Finding, bad, good, idle, listed
 from mubench.verify.subject import Outcome, Subject, same
@@ -23,6 +24,22 @@ def settings(subject: Subject) -> Finding:
         if wrong:
             return bad(wrong)
     return good(f"{listed(names, 8)}: each changes the result")
+
+
+def options(subject: Subject) -> Finding:
+    """A curriculum and the learning rate change the result if it says that it trains, else nothing."""
+    trains = subject.facts.takes_steps
+    changed: dict[str, dict[str, Any]] = {
+        "curriculum=superloss": {"curriculum": SuperLoss(lam=0.1)},
+        "unlearning.lr": {"lr": subject.problem.lr / 2},
+    }
+    for option, change in changed.items():
+        acts = not same(subject.base.end, subject.unlearn(**change).end)
+        if trains and not acts:
+            return bad(f"{option} has no effect: losses go through run.reduce, steps through run.fit")
+        if acts and not trains:
+            return bad(f"{option} has an effect, though the class fact `trains` denies it")
+    return good(f"{listed(list(changed))}: {'each changes' if trains else 'neither changes'} the result")
 
 
 def _inert(subject: Subject, name: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 
 import pytest
@@ -21,7 +21,8 @@ from mubench.run import Run
 from mubench.schema import Recipe, Trainer
 
 DIRS = catalog.config_dirs()
-METHODS = [name for name in catalog.names("method", DIRS) if name not in ("original", "retrain")]
+ALL = catalog.names("method", DIRS)
+METHODS = [name for name in ALL if name not in ("original", "retrain")]
 PAIRS = [(name, family) for family in FAMILIES for name in METHODS]
 
 
@@ -51,10 +52,12 @@ def build(name: str, family: str):
     return method
 
 
-def make_run(method, family, curriculum: Curriculum, kind="adamw", lora=False, checkpoints=None) -> Run:
+def make_run(
+    method, family, curriculum: Curriculum, kind="adamw", lora=False, checkpoints=None, **recipe
+) -> Run:
     case = FAMILIES[family]()
     rows = {"forget": case.forget, "retain": case.retain, "validation": range(len(case.validation))}
-    recipe = Recipe(**{**case.recipe, "schedule": "constant", "optimizer": dict(optimizer(kind))})
+    recipe = Recipe(**{**case.recipe, "schedule": "constant", "optimizer": dict(optimizer(kind)), **recipe})
     model = case.spec.fresh(0)
     if lora:
         model = LoRA("lora").attach(model, case.spec.classes, 3, Reporter(quiet=True))
@@ -90,6 +93,7 @@ def test_superloss_changes_what_a_loss_makes_and_uniform_is_the_mean_to_the_bit(
     assert all(terms), f"{name} reduces losses without naming the term"
     weighed = unlearned(name, family, SuperLoss(lam=0.1))
     assert torch.isfinite(weighed).all() and torch.equal(weighed, mean) == (not terms)
+    assert build(name, family).takes_steps == bool(terms)
 
 
 @pytest.mark.parametrize(("name", "family"), PAIRS)
@@ -98,6 +102,23 @@ def test_sophia_moves_what_an_optimizer_moves(name, family):
     steps = make_run(method := build(name, family), family, Uniform())
     finish(method, steps)
     assert torch.isfinite(sophia).all() and torch.equal(adamw, sophia) == (steps.effort.steps == 0)
+    assert build(name, family).takes_steps == (steps.effort.steps > 0)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in ALL if not component(settings_of(name), "method").takes_steps]
+)
+def test_nothing_of_the_recipe_but_the_batch_reaches_a_method_without_steps(name):
+    """So that what is typed of it is refused, and the batch is not."""
+    family = next(
+        family for family in FAMILIES if FAMILIES[family]().serves(component(settings_of(name), "method"))
+    )
+    plain = unlearned(name, family)
+    for setting in fields(Recipe):
+        if setting.name in ("batch_size", "optimizer"):
+            continue
+        value = {"schedule": "linear", "accumulate": 2, "epochs": 3}.get(setting.name, 0.5)
+        assert torch.equal(unlearned(name, family, **{setting.name: value}), plain), setting.name
 
 
 @pytest.mark.parametrize("lora", [False, True])

@@ -466,6 +466,21 @@ class RaisesAtOnce(NegGrad):
 
 
 # class: (the check that fails, the family that shows it)
+@dataclass
+class WeighsNothing(NegGrad):
+    """Means of its own in the place of `run.reduce`: a curriculum is ignored."""
+
+    def loss(self, run, batch):
+        return -run.losses(batch).mean()
+
+
+@dataclass
+class DeniesItsSteps(NegGrad):
+    """Says that the recipe does not reach it."""
+
+    trains = False
+
+
 WRONG: Mapping[type[Method], tuple[str, str]] = {
     OnlyANewHead: ("moves", "image"),
     AscendsOnEverything: ("sets", "image"),
@@ -501,6 +516,8 @@ WRONG: Mapping[type[Method], tuple[str, str]] = {
     DropsTheRest: ("every row", "image"),
     HidesDivergence: ("divergence", "image"),
     CountsItsSteps: ("resume", "image"),
+    WeighsNothing: ("options", "image"),
+    DeniesItsSteps: ("options", "image"),
     RaisesAtOnce: ("runs", "image"),
 }
 
