@@ -19,7 +19,7 @@ NUMERICS = 4
 # What cannot change the numbers: where things lie, how they are watched, which machine does the work,
 # what another run might try.
 IRRELEVANT = (
-    "out", "force", "save_model", "task.source", "trainer.device", "trainer.threads",
+    "out", "force", "save_model", "task.source", "task.ood_source", "trainer.device", "trainer.threads",
     "trainer.residency", "trainer.checkpoint_minutes", "trainer.at_once", "evaluation.name",
 )  # fmt: skip
 # Paths whose contents enter the fingerprint in their place, wherever they lie.

@@ -83,16 +83,17 @@ def test_a_retrained_model_belongs_to_its_forget_set(default):
     assert len({default.model_dir("retrained"), *map(retrained, others)}) == 4
 
 
-def test_a_source_is_known_by_its_contents_not_by_its_place(tmp_path):
+@pytest.mark.parametrize(("task", "setting"), [("cifar100", "source"), ("imdb", "ood_source")])
+def test_a_source_is_known_by_its_contents_not_by_its_place(task, setting, tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     (here / "train.parquet").write_bytes(b"one")
     shutil.copytree(here, there)
 
     def prints(folder) -> str:
-        return config("task=cifar100", f"task.source={folder}").fingerprint
+        return config(f"task={task}", f"task.{setting}={folder}").fingerprint
 
-    assert prints(here) == prints(there) != config("task=cifar100").fingerprint
+    assert prints(here) == prints(there) != config(f"task={task}").fingerprint
     (there / "train.parquet").write_bytes(b"two")
     assert prints(here) != prints(there)
 

@@ -18,21 +18,26 @@ TOWARDS = ("random_label", "salun", "scrub", "bad_teaching")  # their forget los
 THRICE = ("original", "retrain", *TOWARDS)  # over three seeds, so that the means say something
 
 
-def applies(name: str) -> bool:
-    """Whether a method is for the images, classes and random deletions of digits."""
+def applies(name: str, deletion: str) -> bool:
+    """Whether a method is for the images and classes of digits, and for such deletions of them."""
     method = component(
         OmegaConf.to_container(OmegaConf.load(catalog.path_of("method", name, DIRS)))["method"], "method"
     )
-    return bool(method.families & {"any", "image", "classes"}) and "any" in method.deletions
+    return bool(method.families & {"any", "image", "classes"}) and deletion in method.deletions
 
 
-METHODS = [name for name in catalog.names("method", DIRS) if applies(name)]
+METHODS = [name for name in catalog.names("method", DIRS) if applies(name, "any")]
+WHOLE = [name for name in catalog.names("method", DIRS) if applies(name, "class")]  # only classes
 
 
 @pytest.fixture(scope="module")
-def scores(tmp_path_factory):
+def out(tmp_path_factory):
+    return tmp_path_factory.mktemp("defaults")
+
+
+@pytest.fixture(scope="module")
+def scores(out):
     """{method: {value: mean over its seeds}} of every method on digits, 5 % deleted, by its defaults."""
-    out = tmp_path_factory.mktemp("defaults")
     fixed = ["evaluation.metrics=[accuracy,loss]", f"out={out}", "seed.unlearn=${seed.train}"]
     once = [name for name in METHODS if name not in THRICE]
     typed = [
@@ -64,3 +69,13 @@ def test_forget_loss_moves_from_the_originals_towards_the_retrained_models(score
     assert goal > 5 * original
     moved = (scores[name]["forget_loss"] - original) / (goal - original)
     assert 0.1 < moved < 1.9
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_method_for_whole_classes_forgets_one_and_keeps_the_others(out, name):
+    typed = [f"method={name}", "deletion=class", "deletion.classes=[3]", "evaluation.metrics=[accuracy]"]
+    (cell,) = Planner(DIRS).cells([*typed, f"out={out}"], multirun=False)
+    scores = run(cell, Reporter(quiet=True)).metrics
+    original, unlearned, retrained = (scores[role] for role in ("original", "unlearned", "retrained"))
+    assert unlearned["test_accuracy"] > retrained["test_accuracy"] - 0.05
+    assert unlearned["forget_accuracy"] < original["forget_accuracy"] / 2

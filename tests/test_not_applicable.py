@@ -68,13 +68,17 @@ def test_a_sweeps_plan_counts_and_lists_what_does_not_apply(cli, tmp_path):
     assert cli("prepare", "--dry-run", *words).out.startswith(first)
 
 
-def test_a_sweep_runs_the_others_and_is_no_failure(outputs, cli):
+def test_a_sweep_runs_the_others_and_is_no_failure(outputs, cli, monkeypatch):
+    checked = []
+    for place in ("mubench.stages.check", "mubench.experiment.check"):
+        monkeypatch.setattr(place, lambda cell: (checked.append(cell.key["method"]), check(cell)))
     words = ["method=writes,neggrad", *FIRST[2:], MINE, f"out={outputs.folder}"]
     done = cli("run", "-m", *words)
     assert done.status == 0
     *_, closing, listed = done.err.splitlines()
     assert closing == "2 runs: 1 complete, 0 failed, 1 n/a"
     assert listed.startswith("  n/a  ") and listed.endswith(f": {REASON}")
+    assert checked.count("writes") == 1
     assert done.err.count(REASON) == 1 and not outputs.runs("writes")
     assert len(cli("prepare", "-m", *words).out.splitlines()) == 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import time
@@ -60,6 +61,19 @@ def test_killed_at_any_moment_the_same_command_finishes_as_if_undisturbed(tmp_pa
     (run,), (other,) = (Outputs(tmp_path / name, ends[0]).runs() for name in "ab")
     assert record_of(run)["metrics"] == record_of(other)["metrics"] and names(run) == names(other) == LEFT
     assert names(tmp_path / "a" / "models") == names(tmp_path / "b" / "models")
+
+
+def test_killed_while_the_retrained_model_trains_it_goes_on_from_there(outputs, tmp_path):
+    shutil.copytree(outputs.folder, tmp_path / "b")
+    words = (*FIRST, "deletion.ratio=9", "trainer.checkpoint_minutes=0")
+    retraining = there_is(outputs.folder, "models/*/*/retrained/*/checkpoint.pt")
+    assert "original: " not in stop(signal.SIGKILL, retraining, *words, f"out={outputs.folder}")
+    ends = [mubench(*words, f"out={folder}") for folder in (outputs.folder, tmp_path / "b")]
+    assert [done.status for done in ends] == [0, 0], ends
+    assert "retrained: resuming at step" in ends[0].err and "resuming" not in ends[1].err
+    runs = [next(folder.glob("runs/*/*/neggrad/random-9/*/")) for folder in (outputs.folder, tmp_path / "b")]
+    assert record_of(runs[0])["metrics"] == record_of(runs[1])["metrics"]
+    assert names(outputs.folder / "models") == names(tmp_path / "b" / "models")
 
 
 def test_a_sweep_shares_one_original_and_goes_on_where_it_was_killed(outputs, cli):

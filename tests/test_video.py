@@ -274,7 +274,7 @@ def checkpoint(small, name: str, folder) -> tuple[torch.nn.Module, dict]:
     source.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
     build = {
-        "_target_": "mubench.networks.video.pretrained",
+        "_target_": "mubench.networks.pretrained.pretrained",
         "auto": "AutoModelForVideoClassification",
     }
     return source.eval(), {"build": build, "checkpoint": str(folder)}

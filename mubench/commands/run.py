@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
     if command.dry:
         return print_plan(command, command.multirun)
     with writing(command.cells[0].out):
-        outcomes = launch(command.planner, command.words, command.multirun)
+        outcomes = launch(command)
     return conclude(outcomes, command.multirun)
 
 
@@ -104,7 +104,7 @@ def print_plan(command: Command, multirun: bool) -> int:
     return 0
 
 
-def launch(planner: Planner, words: Sequence[str], multirun: bool) -> list[Outcome]:
+def launch(command: Command) -> list[Outcome]:
     """Let Hydra compose and launch each cell; what became of each, in order."""
     import hydra
 
@@ -114,6 +114,8 @@ def launch(planner: Planner, words: Sequence[str], multirun: bool) -> list[Outco
     from mubench.report.closing import closing
 
     outcomes: list[Outcome] = []
+    planner, multirun = command.planner, command.multirun
+    refused = {cell.fingerprint: reason for cell, reason in command.refused}
 
     def job(composed: Any) -> None:
         from hydra.core.hydra_config import HydraConfig
@@ -121,6 +123,8 @@ def launch(planner: Planner, words: Sequence[str], multirun: bool) -> list[Outco
         launched, reporter = HydraConfig.get(), Reporter()
         config = check(composed, launched.overrides.task)
         try:
+            if config.fingerprint in refused:
+                raise refused[config.fingerprint]
             for sentence in catalog.replaced({"": "run", **launched.runtime.choices}, planner.dirs):
                 reporter.say(sentence)
             closing(run(config, reporter), config.run_dir)
@@ -131,7 +135,7 @@ def launch(planner: Planner, words: Sequence[str], multirun: bool) -> list[Outco
             if multirun and not isinstance(failure, NotApplicable):
                 print(f"mubench: {failure}", file=sys.stderr)
 
-    sys.argv = ["mubench", *planner.launched(words), *(["--multirun"] if multirun else [])]
+    sys.argv = ["mubench", *planner.launched(command.words), *(["--multirun"] if multirun else [])]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are
     with planner.folders() as packaged:
         hydra.main(version_base="1.3", config_path=packaged, config_name="run")(job)()

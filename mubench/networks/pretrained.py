@@ -25,6 +25,7 @@ def pretrained(
     whole: bool = False,
     channels: int | None = None,
     image_size: int | None = None,
+    num_frames: int | None = None,
     settings: Mapping[str, Any] | None = None,
     dtype: str = "float32",
     **_: int,
@@ -34,11 +35,14 @@ def pretrained(
     `auto` names a class of transformers, such as AutoModelForImageClassification; `settings` are
     further values of its config; `dtype` is that of the weights, whatever they were saved in (half
     precision is for autocast to choose). UsageError if weights other than the head's do not fit the
-    architecture; if `whole`, the head's must fit too.
+    architecture; if `whole`, the head's must fit too. Clips of another number or side than the
+    checkpoint's fit where positions are computed, as VideoMAE's are, and not where they were learned.
     """
     from transformers import AutoConfig
 
     wanted = {"num_labels": classes or None, "num_channels": channels, "dtype": dtype, **(settings or {})}
+    if num_frames:
+        wanted |= {"num_frames": num_frames, "image_size": image_size}
     with _loading(architecture):
         changes = {name: value for name, value in wanted.items() if value is not None}
         config = AutoConfig.from_pretrained(architecture, **changes)
