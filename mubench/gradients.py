@@ -145,11 +145,27 @@ def held(parts: Callable[[], Iterator[Mapping[str, Tensor]]]) -> Callable[[], It
     """The same parts from the start each time, kept if all together take no more than `BYTES`."""
     kept, taken = [], 0
     for part in parts():
-        taken += sum(values.numel() * values.element_size() for values in part.values())
+        taken += _bytes(part)
         if taken > BYTES:
             return parts
         kept.append(part)
     return lambda: iter(kept)
+
+
+def blocks(parts: Iterable[Mapping[str, Tensor]]) -> Iterator[list[Mapping[str, Tensor]]]:
+    """Consecutive parts that together take no more than `BYTES`, or one that is larger."""
+    block: list[Mapping[str, Tensor]] = []
+    for part in parts:
+        if block and sum(map(_bytes, block)) + _bytes(part) > BYTES:
+            yield block
+            block = []
+        block.append(part)
+    if block:
+        yield block
+
+
+def _bytes(part: Mapping[str, Tensor]) -> int:
+    return sum(values.numel() * values.element_size() for values in part.values())
 
 
 def size(part: Mapping[str, Tensor]) -> int:

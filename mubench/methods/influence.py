@@ -27,7 +27,7 @@ class Influence(OneShot):
 
     alpha: float = 5e-3  # length of the step as a share of the weights': more forgets more
     damping: float = 1e-4  # added to H_r's diagonal, in units of its trace: more is more like the gradient
-    samples: int = 256  # examples of D_r that H_r is made of: more protect D_r better
+    samples: int = 512  # examples of D_r that H_r is made of: those that are in it are protected
 
     stream: ClassVar[StreamName] = "mixed"
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
@@ -39,7 +39,7 @@ class Influence(OneShot):
     memory: ClassVar[str] = (
         "four copies of the weights, and twice 256 MiB of gradients or an example's if larger"
     )
-    choices: ClassVar[dict[str, tuple[Any, ...]]] = {"samples": (4, 512)}
+    choices: ClassVar[dict[str, tuple[Any, ...]]] = {"samples": (4, 1024)}
 
     def __post_init__(self) -> None:
         within("method.alpha", self.alpha, 0, 10, "(]")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from mubench.gradients import held
+from mubench.gradients import blocks, held
 
 Parts = Callable[[], Iterator[Mapping[str, Tensor]]]  # gradients (b, *shape) of s examples, from the start
 
@@ -20,15 +20,15 @@ def inverse_product(parts: Parts, vector: Mapping[str, Tensor], damping: float) 
     gradient there is no Hessian, and the product is 0.
 
     By Woodbury's identity it is (v - G^T (s d I + G G^T)^-1 G v) / d with G (s, weights) and d what is added
-    to the diagonal: what the paper's s rank-one updates arrive at. If G is too large to be held, two parts
-    of it are in memory at a time: with k parts every gradient is then worked out k + 2 times.
+    to the diagonal: what the paper's s rank-one updates arrive at. If G is too large to be held, a block of
+    its rows and a part are in memory at a time: with k blocks every gradient is worked out k + 2 times.
     """
     with torch.no_grad():
         parts = held(parts)
         gram, along = [], []
-        for part in parts():
-            gram.append(torch.cat([_products(part, other) for other in parts()], dim=1))
-            along.append(_products(part, {name: value[None] for name, value in vector.items()}))
+        for block in blocks(parts()):
+            gram.append(torch.cat([_stacked(block, other) for other in parts()], dim=1))
+            along.append(_stacked(block, {name: value[None] for name, value in vector.items()}))
         system, right = torch.cat(gram).double(), torch.cat(along).double()
         added = damping * float(system.diagonal().mean())
         if not added:
@@ -44,6 +44,10 @@ def inverse_product(parts: Parts, vector: Mapping[str, Tensor], damping: float) 
                 value.sub_(torch.tensordot(weights.to(value), part[name], dims=1))
             start += count
         return {name: value.div_(added) for name, value in result.items()}
+
+
+def _stacked(block: Sequence[Mapping[str, Tensor]], columns: Mapping[str, Tensor]) -> Tensor:
+    return torch.cat([_products(rows, columns) for rows in block])
 
 
 def _products(rows: Mapping[str, Tensor], columns: Mapping[str, Tensor]) -> Tensor:
