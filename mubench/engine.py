@@ -65,12 +65,17 @@ class Engine:
         return self.settings.precision == "bf16"
 
     def describe(self) -> dict[str, str]:
-        """The device, threads and precision in words."""
+        """The device in words, and what else decides the last bits: threads, vectors and precision."""
         cuda = self.device.type == "cuda"
         device = torch.cuda.get_device_name(self.device) if cuda else platform.processor() or "CPU"
         threads = self.settings.threads or available_threads()
         precision = "bf16" if self.bf16 else "fp32"
-        return {"device": f"{self.device.type} ({device}, {threads} threads)", "precision": precision}
+        return {
+            "device": f"{self.device.type} ({device}, {threads} threads)",
+            "threads": str(threads),
+            "vectors": torch.backends.cpu.get_cpu_capability(),  # the CPU's instructions that torch uses
+            "precision": precision,
+        }
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context of every forward."""

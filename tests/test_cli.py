@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import EXTERNAL, FAST, mubench
+from command_line import EXTERNAL, FAST, mubench, record_of
+
+from mubench.engine import Engine
+from mubench.schema import Trainer
 
 GOLDEN = Path(__file__).parent / "golden"
 SENTENCES = json.loads((GOLDEN / "sentences.json").read_text(encoding="utf-8"))
@@ -116,6 +119,12 @@ def test_show_prints_settings_and_facts(cli):
 def test_env_tells_versions_and_device(cli):
     facts = dict(line.split(maxsplit=1) for line in cli("env").out.splitlines())
     assert {"mubench", "python", "torch", "hydra-core", "git", "device", "precision"} <= set(facts)
+    assert facts["threads"].isdigit() and facts["vectors"]
+
+
+def test_a_record_says_with_how_many_threads_it_was_made(first):
+    assert record_of(first.runs()[0])["environment"]["threads"] == "1"  # trainer.threads=1 was typed
+    assert Engine(Trainer(threads=3)).describe()["threads"] == "3"
 
 
 def test_dry_run_prints_the_resolved_config_and_writes_nothing(cli, tmp_path):
