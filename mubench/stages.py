@@ -39,6 +39,8 @@ def work(bench: Workbench, method: Method, record: Record) -> None:
     record.environment = {**environment.versions(), **bench.engine.describe()}
     record.data, record.forget_set = _data(bench), _forget_set(bench)
     _announce(bench)
+    for sentence in _idle(config, method):
+        bench.reporter.say(f"  {sentence}")
     original = artifacts.obtain(bench, "original")
     retrained = _reference(bench, method)
     others, shadows_seconds = _shadows(bench)
@@ -144,16 +146,27 @@ def _metrics(config: RunConfig, modality: Modality) -> list[Metric]:
 
 
 def _refuse_idle(config: RunConfig, method: Method) -> None:
-    """NotApplicable for an option that would change nothing: a row under its name would be a false one."""
+    """NotApplicable for a curriculum or an optimizer that acts on nothing: the row's name would be false."""
     if method.takes_steps:
         return
     idle, name = f"does nothing for method '{config.key['method']}': it takes no", config.key["curriculum"]
     if not isinstance(component(config.settings.curriculum, "curriculum"), Uniform):
         raise NotApplicable(f"curriculum={name} {idle} losses")
-    for typed in config.overrides:
-        key = typed.lstrip("+~").partition("=")[0]
-        if key != "unlearning.batch_size" and f"{key}.".startswith(("unlearning.", "optimizer.")):
-            raise NotApplicable(f"{typed} {idle} steps")
+    for typed in _typed(config, "optimizer"):
+        raise NotApplicable(f"{typed} {idle} steps")
+
+
+def _idle(config: RunConfig, method: Method) -> list[str]:
+    """What was typed of the recipe in vain: in a sweep it may be meant for the other methods."""
+    typed = [] if method.takes_steps else _typed(config, "unlearning")
+    vain = [one for one in typed if not one.startswith("unlearning.batch_size=")]
+    return [f"{one} does nothing for method '{config.key['method']}': it takes no steps" for one in vain]
+
+
+def _typed(config: RunConfig, node: str) -> list[str]:
+    """The overrides that were typed of a group or node."""
+    keys = [(typed.lstrip("+~").partition("=")[0], typed) for typed in config.overrides]
+    return [typed for key, typed in keys if key == node or key.startswith(f"{node}.")]
 
 
 def refuse(bench: Workbench, method: Method) -> None:

@@ -100,7 +100,7 @@ def test_runs_are_launched_with_them_and_say_so(outputs, tmp_path):
         "from mubench.methods.neggrad import NegGrad as Theirs\n\n\n"
         "class NegGrad(Theirs):\n    def unlearn(self, run):\n        print('mine at work')\n"
     )
-    words = ["-m", "method=neggrad,original", *FAST, ALONE, f"--config-dir={mine}", f"out={outputs.folder}"]
+    words = ["-m", "method=neggrad,finetune", *FAST, ALONE, f"--config-dir={mine}", f"out={outputs.folder}"]
     done = mubench("run", *words)
     assert done.status == 0, done.err
     line = f"method neggrad from {path}, not mubench's own"
@@ -111,5 +111,5 @@ def test_runs_are_launched_with_them_and_say_so(outputs, tmp_path):
         line in (run / "log.txt").read_text()
         and record_of(run)["config"]["method"]["_target_"] == "homely.NegGrad"
     )
-    (other,) = outputs.runs("original")
+    (other,) = outputs.runs("finetune")
     assert "not mubench's own" not in (other / "log.txt").read_text()
