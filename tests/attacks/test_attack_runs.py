@@ -127,6 +127,19 @@ def test_an_attack_from_outside_fails_and_the_same_command_goes_on_from_there(at
     assert not (run / "checkpoints").exists()
 
 
+def test_headlines_are_scored_again_from_the_curves(attacked, cli):
+    run = attacked[1]["lora"]
+    record = record_of(run)
+    wanted = {role: dict(record["metrics"][role]) for role in ROLES}
+    for role in ROLES:
+        record["metrics"][role] |= dict.fromkeys(("int4_forget_loss", "residual_knowledge"), -1.0)
+    (run / "record.json").write_text(json.dumps(record))
+    done = cli("score", str(run), "metrics=[int4,residual_knowledge]")
+    assert done.status == 0, done.err
+    for role in ROLES:
+        assert record_of(run)["metrics"][role] == wanted[role]
+
+
 def test_curves_of_another_schema_are_refused(tmp_path):
     assert records.curves(tmp_path) == {}
     (tmp_path / "curves.json").write_text(json.dumps({"schema": 99, "curves": {}}))
