@@ -5,6 +5,7 @@ Found by type and role, so that an architecture nobody thought of needs no list 
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -93,13 +94,13 @@ def heads(model: nn.Module, classes: int) -> list[str]:
 
 def _layers(model: nn.Module) -> Iterator[tuple[str, Layer]]:
     """Every linear or convolutional layer that an update can stand beside, in order."""
-    from transformers.pytorch_utils import Conv1D
-
+    # A network with such layers has imported them; the import takes others seconds.
+    transposed = getattr(sys.modules.get("transformers.pytorch_utils"), "Conv1D", ())
     for name, module in model.named_modules():
         weight = module._parameters.get("weight")  # not one that a parametrization computes
         if weight is None or not weight.requires_grad:
             continue
-        if isinstance(module, Conv1D):
+        if isinstance(module, transposed):
             yield name, Layer(name, *weight.shape)
         elif isinstance(module, nn.Linear) or (isinstance(module, CONVOLUTIONS) and _plain(module)):
             matrix = weight.flatten(1)

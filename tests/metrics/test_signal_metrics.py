@@ -12,6 +12,7 @@ from predictions_by_hand import from_correct, from_losses, random_outputs
 from mubench.metrics import signal
 from mubench.metrics.base import METRICS, Outputs, Unavailable, View
 from mubench.metrics.performance import losses
+from mubench.scoring import score
 
 
 def right(count: int, of: int = 100) -> Outputs:
@@ -141,3 +142,11 @@ def test_a_forget_set_larger_than_the_test_set_changes_nothing():
     large = random_outputs(5000, 0), random_outputs(5000, 0, 0.5)
     found = signal.difference(view(*large), losses)
     assert found.examples == 5000 and found.signal > 2
+
+
+def test_information_that_is_missing_is_null_with_its_reason():
+    """Its goal is none, but its name is known."""
+    alone = View("unlearned", {"original": {"forget": right(9, 10)}, "unlearned": {"forget": right(9, 10)}})
+    values, reasons = score(alone, [METRICS["signal_forget_accuracy"], METRICS["signal_models"]])
+    assert values["relative"] == {"signal_forget_accuracy": None, "signal_models": None}
+    assert reasons["relative.signal_models"] == "there is no retrained model"

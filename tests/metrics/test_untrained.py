@@ -106,7 +106,8 @@ def test_the_attacks_are_all_there():
     names = {metric.name for metric in (*CLASSIFIERS, *TOKEN_MODELS, *CELLS)}
     assert names >= {
         "mia_auc", "mia_confidence_auc", "mia_entropy_auc", "mia_modified_entropy_auc", "lira",
-        "lira_offline", "rmia", "ulira", "mia_min_k_auc", "mia_min_k_plus_plus_auc", "mia_zlib_auc", "mia_gradnorm_auc",
+        "lira_offline", "rmia", "ulira", "mia_min_k_auc", "mia_min_k_plus_plus_auc", "mia_zlib_auc",
+        "mia_gradnorm_auc",
     }  # fmt: skip
 
 
