@@ -37,7 +37,7 @@ def test_debug_shows_the_traceback(cli, monkeypatch):
 def test_a_model_of_another_modality_is_refused_with_those_that_fit(cli, tmp_path):
     done = cli("run", "model=wordy", f"--config-dir={EXTERNAL}", f"out={tmp_path / 'o'}")
     sentence = (
-        "mubench: model 'wordy' reads text, task 'digits' gives image. Models for image: resnet-small, "
+        "mubench: model 'wordy' reads text, task 'digits' gives image. Models for image: flat, resnet-small, "
     )
     assert done.status == 2 and done.err.startswith(sentence) and done.err.endswith("(mubench ls models)\n")
     assert not (tmp_path / "o").exists()
@@ -113,7 +113,7 @@ def test_show_prints_settings_and_facts(cli):
     assert method.startswith("Random labels") and "  ratio: 0.5" in method and "salun.yaml)" in method
     assert "\ncomputes      min mean CE" in method and "\nsource        Fan et al. (2024). SalUn: " in method
     metric = cli("show", "metric", "knowledge_gap").out
-    assert "goal: " in metric and "source: " in metric
+    assert "\ngoal          ≈ as the retrained model" in metric and "\nsource        MU-Bench" in metric
 
 
 def test_env_tells_versions_and_device(cli):
