@@ -439,7 +439,9 @@ def test_a_run_trains_shadow_models_first_and_another_number_goes_on_from_them(o
     record = next(r for r in map(record_of, outputs.runs()) if r["config"]["shadows"] == 2)
     seconds = sum(shadow["cost"]["seconds"] for shadow in shadows)
     assert record["cost"]["shadows_seconds"] == pytest.approx(seconds)
-    assert record["metrics"]["unlearned"]["lira_auc"] is not None and len(outputs.runs()) == 2
+    assert len(outputs.runs()) == 2 and record["reasons"]["unlearned.lira_auc"] == (
+        "the attack needs 4 shadow models of a kind, not 2: shadows=8"
+    )
     (homes[0] / "0001" / "model.safetensors").write_bytes(b"half")
     before = (homes[0] / "0000" / "record.json").read_text()
     again = mubench("prepare", *words[:-1], "shadows=3", words[-1])
