@@ -25,7 +25,7 @@ def stop(how: signal.Signals, when: Callable[[subprocess.Popen[str]], object], *
     when(process)
     process.send_signal(how)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == (130 if how == signal.SIGINT else -how)
+    assert process.returncode == (130 if how == signal.SIGINT else -how), said
     assert "Traceback" not in said
     return said
 

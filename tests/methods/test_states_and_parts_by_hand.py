@@ -100,7 +100,7 @@ def test_rmu_counts_an_examples_own_tokens_alone():
     hook.remove()
     means = []
     for row in range(len(batch.forget)):
-        tokens = 4 + int((joined.targets[row, :-1] != -100).sum())  # all of the prompt, not the last token
+        tokens = 4 + int((joined.targets[row, 1:] != -100).sum())  # all of the prompt, not the last token
         squares = [(states[0][row, t] - method._target).square().mean().item() for t in range(tokens)]
         means.append(np.mean(squares))
     assert np.isclose(found, np.mean(means))
