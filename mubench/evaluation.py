@@ -34,10 +34,10 @@ def generates(metrics: Iterable[Metric]) -> bool:
 def retain_rows(bench: Workbench) -> np.ndarray:
     """The rows of D_r that are scored: all, or a sample fixed by seed.eval."""
     rows, wanted = bench.split.retain, bench.config.settings.evaluation.retain_sample
-    if wanted is None or wanted >= len(rows):
+    if wanted is None:
         return rows
-    rng = np.random.default_rng(bench.config.settings.seed.eval)
-    return np.sort(rng.choice(rows, wanted, replace=False))
+    some: np.ndarray = rows[evidence.sample(len(rows), wanted, bench.config.settings.seed.eval)]
+    return some
 
 
 def rows_of(bench: Workbench) -> dict[str, np.ndarray]:

@@ -95,5 +95,5 @@ def load_distances(folder: Path) -> Distances | None:
     """What `save_distances` left in a run's directory; None where there is nothing."""
     if not (folder / WEIGHTS).is_file():
         return None
-    arrays = load_file(folder / WEIGHTS)
+    arrays = _arrays(folder / WEIGHTS)
     return Distances(tuple(json.loads(arrays.pop(NAMES).tobytes())), arrays)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from torch import nn
 
 from mubench import evidence
-from mubench.data import Stream
+from mubench.kept import once
 from mubench.metrics.base import Outputs, Splits
 from mubench.workbench import Workbench
 
@@ -37,15 +36,13 @@ def _complete(
 ) -> Outputs:  # fmt: skip
     settings = bench.config.settings
     sample = evidence.sample(len(rows), settings.evaluation.generate, settings.seed.eval)
-    path = kept / f"{split}-{_name(rows[sample], bench)}.safetensors" if kept else None
-    if path is not None and path.is_file():
-        return replace(outputs, sampled=sample, **_generated(evidence.load(path)[split]))
-    found = generate(bench, split, rows[sample], model())
-    whole = replace(outputs, sampled=sample, **found)
-    if path is not None:
-        few = evidence.take(outputs, sample)
-        evidence.save({split: replace(few, sampled=sample, **found)}, path)
-    return whole
+    decides = f"{rows[sample].tolist()} {settings.seed.eval} {bench.config.resolved['modality']}"
+
+    def make() -> Outputs:
+        made = generate(bench, split, rows[sample], model())
+        return replace(evidence.take(outputs, sample), sampled=sample, **made)
+
+    return replace(outputs, sampled=sample, **_generated(once(kept, "", split, decides, make)))
 
 
 def _generated(outputs: Outputs) -> dict[str, Any]:
@@ -53,22 +50,13 @@ def _generated(outputs: Outputs) -> dict[str, Any]:
     return {name: getattr(outputs, name) for name in names}
 
 
-def _name(rows: np.ndarray, bench: Workbench) -> str:
-    """A name for what decides a generation besides the model: the rows, the seed of the draws."""
-    text = f"{rows.tolist()} {bench.config.settings.seed.eval} {bench.config.resolved['modality']}"
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
 @torch.inference_mode()
 def generate(bench: Workbench, split: str, rows: np.ndarray, model: nn.Module) -> dict[str, Any]:
     """`Outputs` fields of some rows, batch by batch; draws come from seed.eval."""
     model.eval()
-    columns = bench.columns["train" if split in ("forget", "retain") else split]
-    size = bench.config.settings.evaluation.batch_size
     generator = torch.Generator().manual_seed(bench.config.settings.seed.eval)
     found: dict[str, list[Any]] = {}
-    for batch in Stream(columns, torch.from_numpy(rows), size, bench.engine.device).batches(None):
-        prepared = bench.modality.prepare(batch, bench.spec.input, None)
+    for prepared in bench.batches(split, rows):
         with bench.engine.autocast():
             made = bench.modality.generate(model, prepared, bench.spec.input, generator)
         for name, values in made.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -13,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mubench import anatomy, evidence
-from mubench.data import Stream
 from mubench.errors import UsageError
+from mubench.kept import once
 from mubench.metrics.base import Outputs, Splits
 from mubench.workbench import Workbench
 
@@ -45,15 +44,13 @@ def _completed(
     kept: Path | None,
 ) -> Outputs:  # fmt: skip
     sample = evidence.sample(len(rows), MOST, bench.config.settings.seed.eval)
-    digest = hashlib.sha256(rows[sample].astype(np.int64).tobytes()).hexdigest()[:12]
-    path = kept / f"penultimate-{split}-{digest}.safetensors" if kept else None
-    if path is not None and path.is_file():
-        return replace(outputs, probed=sample, penultimate=evidence.load(path)[split].penultimate)
-    found = features(bench, split, rows[sample], model())
-    if path is not None and found is not None:
-        few = Outputs(outputs.losses[sample], outputs.targets[sample], penultimate=found)
-        evidence.save({split: few}, path)
-    return replace(outputs, probed=sample, penultimate=found)
+
+    def make() -> Outputs:
+        found = features(bench, split, rows[sample], model())
+        return Outputs(outputs.losses[sample], outputs.targets[sample], penultimate=found)
+
+    found = once(kept, "penultimate-", split, rows[sample].tolist(), make)
+    return replace(outputs, probed=sample, penultimate=found.penultimate)
 
 
 @torch.inference_mode()
@@ -66,13 +63,10 @@ def features(bench: Workbench, split: str, rows: np.ndarray, model: nn.Module) -
         return None
     seen: list[Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    columns = bench.columns["train" if split in ("forget", "retain") else split]
-    size = bench.config.settings.evaluation.batch_size
     parts: list[Tensor] = []
     try:
         with _uncompiled(bench):
-            for batch in Stream(columns, torch.from_numpy(rows), size, bench.engine.device).batches(None):
-                prepared = bench.modality.prepare(batch, bench.spec.input, None)
+            for prepared in bench.batches(split, rows):
                 with bench.engine.autocast():
                     bench.modality.logits(model, prepared)
                 parts += [bench.modality.penultimate(inputs.float(), prepared).cpu() for inputs in seen[-1:]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from mubench import anatomy, evidence, gradients
-from mubench.data import Stream
+from mubench import anatomy, gradients
+from mubench.kept import once
 from mubench.metrics.base import Outputs, Splits, Unavailable, View
 from mubench.workbench import Workbench
 
@@ -41,15 +40,12 @@ def _norms(
     bench: Workbench, split: str, outputs: Outputs, rows: np.ndarray, model: Callable[[], nn.Module],
     kept: Path | None,
 ) -> Outputs:  # fmt: skip
-    digest = hashlib.sha256(rows.astype(np.int64).tobytes()).hexdigest()[:12]
-    path = kept / f"norms-{split}-{digest}.safetensors" if kept else None
-    if path is not None and path.is_file():
-        return replace(outputs, gradient_norms=evidence.load(path)[split].gradient_norms)
-    whole = replace(outputs, gradient_norms=norms(bench, split, rows, model()))
-    if path is not None:
-        only = Outputs(outputs.losses, outputs.targets, gradient_norms=whole.gradient_norms)
-        evidence.save({split: only}, path)
-    return whole
+    def make() -> Outputs:
+        found = norms(bench, split, rows, model())
+        return Outputs(outputs.losses, outputs.targets, gradient_norms=found)
+
+    found = once(kept, "norms-", split, rows.tolist(), make)
+    return replace(outputs, gradient_norms=found.gradient_norms)
 
 
 def norms(bench: Workbench, split: str, rows: np.ndarray, model: nn.Module) -> np.ndarray:
@@ -59,11 +55,7 @@ def norms(bench: Workbench, split: str, rows: np.ndarray, model: nn.Module) -> n
     weights is that by their sum, so norms compare with those of a model without an adapter.
     """
     model.eval()
-    columns = bench.columns["train" if split in ("forget", "retain") else split]
-    size = bench.config.settings.evaluation.batch_size
-    stream = Stream(columns, torch.from_numpy(rows), size, bench.engine.device)
-    prepared = (bench.modality.prepare(b, bench.spec.input, None) for b in stream.batches(None))
     with anatomy.all_moving_but(model, bench.adapter.added(model)):
-        parts = gradients.per_example(model, bench.modality, prepared)
+        parts = gradients.per_example(model, bench.modality, bench.batches(split, rows))
         found = [gradients.norms(part).float().cpu() for part in parts]
     return torch.cat(found).numpy()

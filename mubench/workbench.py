@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from mubench.adapters.base import Adapter
 from mubench.checking import component
 from mubench.config import RunConfig
 from mubench.curricula.base import Curriculum
-from mubench.data import Columns, Dataset, ForgetSplit
+from mubench.data import Batch, Columns, Dataset, ForgetSplit, Stream
 from mubench.engine import Engine
 from mubench.metrics.base import Outputs
 from mubench.modalities.base import Modality
@@ -50,12 +50,20 @@ class Workbench:
 
     def predict(self, model: nn.Module, split: str, rows: np.ndarray | None = None) -> Outputs:
         """Predictions of a model on a split, or on some rows; D_f's and D_r's are rows of train."""
-        columns = self.columns["train" if split in ("forget", "retain") else split]
         size, negative = self.config.settings.evaluation.batch_size, self.data.facts.get("negative")
-        foreign = split in self.data.facts.get("foreign", ())
+        foreign, columns = split in self.data.facts.get("foreign", ()), self._columns(split)
         return prediction.predict(
             model, columns, rows, self.modality, self.spec.input, self.engine, size, negative, foreign
         )
+
+    def batches(self, split: str, rows: np.ndarray) -> Iterator[Batch]:
+        """Some rows of a split in their order, in batches as evaluation has them, prepared without draws."""
+        size, at = self.config.settings.evaluation.batch_size, torch.from_numpy(rows)
+        for batch in Stream(self._columns(split), at, size, self.engine.device).batches(None):
+            yield self.modality.prepare(batch, self.spec.input, None)
+
+    def _columns(self, split: str) -> Columns:
+        return self.columns["train" if split in ("forget", "retain") else split]
 
 
 def lay_out(config: RunConfig, reporter: Reporter) -> Workbench:

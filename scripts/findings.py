@@ -22,11 +22,11 @@ from scipy.stats import rankdata
 from mubench.records import Record
 from mubench.report.closing import number
 from mubench.report.rows import value_of
+from mubench.search import FLOOR
 
 ASKED = ("bad_teaching", "scrub", "random_label", "salun")
 SPLITS = ("forget", "retain", "test")
 NOTHING = "no unlearning"  # the row of the original model
-FLOOR = 1e-3  # a loss below this is as good as none
 
 
 def main(argv: Sequence[str]) -> int:

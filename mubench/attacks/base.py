@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from torch import nn
 
-from mubench import evaluation
+from mubench import evaluation, evidence
 from mubench.errors import UsageError
 from mubench.metrics.base import Curves
 from mubench.schema import within
@@ -49,9 +49,8 @@ class Target:
 
     def sample(self, rows: np.ndarray, most: int) -> np.ndarray:
         """At most so many of the rows, in their order; the seed fixes which."""
-        if len(rows) <= most:
-            return rows
-        return np.sort(np.random.default_rng(self.seed).choice(rows, most, replace=False))
+        some: np.ndarray = rows[evidence.sample(len(rows), most, self.seed)]
+        return some
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mubench.attacks.base import Attack, Target, columns, several
-from mubench.data import Batch, Stream
+from mubench.data import Batch
 from mubench.metrics.base import Curves
 from mubench.modalities import signals
 from mubench.schema import within
@@ -46,7 +45,7 @@ class Noise(Attack):
     @torch.no_grad()
     def _point(self, target: Target, sigma: float, draws: int) -> dict[str, float | None]:
         modality, parts = target.bench.modality, []
-        for batch in _batches(target, self.examples):
+        for batch in target.bench.batches("forget", target.rows("forget", self.examples)):
             for draw in range(draws):
                 with target.bench.engine.autocast():
                     scores = shaken(target, target.network, batch, sigma, draw)
@@ -65,14 +64,6 @@ def shaken(target: Target, network: nn.Module, batch: Batch, sigma: float, draw:
     signal = modality.signal(network, batch)
     noise = signals.noise(signal.values, batch.index, target.seed, draw)
     return modality.logits_at(network, batch, signal.values + sigma * signal.deviation * noise)
-
-
-def _batches(target: Target, most: int) -> Iterator[Batch]:
-    bench = target.bench
-    rows = torch.from_numpy(target.rows("forget", most))
-    size = bench.config.settings.evaluation.batch_size
-    for batch in Stream(bench.columns["train"], rows, size, bench.engine.device).batches(None):
-        yield bench.modality.prepare(batch, bench.spec.input, None)
 
 
 def finite(value: float) -> float | None:

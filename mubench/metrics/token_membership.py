@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from mubench.metrics.base import Goal, Outputs, Reads, Unavailable, View, metric
-from mubench.metrics.membership import Score, auc, auc_values, pair
+from mubench.metrics.base import Outputs, Reads, Unavailable, View, metric
+from mubench.metrics.membership import Score, auc, auc_values, goals, pair
 from mubench.metrics.performance import finite, losses
 from mubench.metrics.tokens import labelled, token_log_probs
 
@@ -88,11 +88,7 @@ def _declare(name: str, score: Score, reads: Reads, source: str, what: str) -> N
     attack.__name__ = attack.__qualname__ = value
     first = f"AUC of telling D_f from unseen examples by {what}, in [0, 1], with its interval."
     attack.__doc__ = f"{first}\n\n    The score: {score.__doc__}"
-    metric(goal=_goals(name), reads=reads, source=source)(attack)
-
-
-def _goals(name: str) -> dict[str, Goal]:
-    return {f"mia_{name}_auc": "match", f"mia_{name}_leak": "match"}
+    metric(goal=goals(f"mia_{name}"), reads=reads, source=source)(attack)
 
 
 _declare("zlib", zlib_ratio, "tokens", "Carlini et al., 2012.07805", "the loss per compressed byte")
@@ -104,7 +100,7 @@ _declare(
 _declare("gradnorm", gradient_norm, "gradients", "Wang et al., 2402.17012", "a smaller gradient of the loss")
 
 
-@metric(goal=_goals("reference"), needs=("shadows",), reads="tokens", source="Carlini et al., 2012.07805")
+@metric(goal=goals("mia_reference"), needs=("shadows",), reads="tokens", source="Carlini et al., 2012.07805")
 def mia_reference_auc(view: View) -> dict[str, float]:
     """AUC of telling D_f from unseen examples by a loss below other models', in [0, 1], with its interval.
 
