@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mubench import evidence, facts, records
+from mubench.config import model_folder, models_home, shadows_folder
 from mubench.errors import UsageError
 from mubench.files import Corrupt, unseal
 from mubench.metrics.base import Outputs, Splits, View
@@ -68,27 +69,26 @@ def _finished(folder: Path) -> Record:
 
 
 def _view(folder: Path, record: Record) -> View:
-    rows, home = evidence.load_rows(folder), _models(folder, record)
-    seeds, named = record.key["seed"], record.models
-    folders = {role: home / role / f"seed{seeds['train']}-{(named.get(role) or '')[:8]}" for role in ROLES}
+    rows, out = evidence.load_rows(folder), _out(folder, record)
+    named = {role: known for role in ROLES if (known := record.models.get(role))}
     models = {"unlearned": evidence.load(folder / evidence.PREDICTIONS)} | {
-        role: _cut(_shared(path), rows) for role, path in folders.items() if named.get(role)
+        role: _cut(_shared(model_folder(out, record.key, role, known)), rows) for role, known in named.items()
     }
     return View(
-        "unlearned", models, _ascends(record), seeds["eval"], _shadows(home, record, rows),
+        "unlearned", models, _ascends(record), record.key["seed"]["eval"], _shadows(out, record, rows),
         records.curves(folder), evidence.load_distances(folder),
     )  # fmt: skip
 
 
-def _models(folder: Path, record: Record) -> Path:
-    """Where the models of a run's task and network lie; UsageError if its directory was moved away."""
-    key, named = record.key, record.models
+def _out(folder: Path, record: Record) -> Path:
+    """The outputs folder of a run; UsageError where its models are not: its directory was moved away."""
+    key = record.key
     below = Path("runs", key["task"], key["model"], key["method"], "deletion", "leaf")
-    out = folder.absolute().parents[len(below.parts) - 1]
-    home: Path = out / "models" / key["task"] / key["model"]
-    if not named or not home.is_dir():
+    out: Path = folder.absolute().parents[len(below.parts) - 1]
+    home = models_home(out, key)
+    if not record.models or not home.is_dir():
         raise UsageError(f"the models of {folder} are not in {home}: run it again with force=true")
-    return home
+    return out
 
 
 def _shared(folder: Path) -> Splits:
@@ -113,12 +113,12 @@ def _cut(predictions: Splits, rows: Mapping[str, np.ndarray]) -> Splits:
     return {**{name: part for name, part in predictions.items() if name != "train"}, **cut}
 
 
-def _shadows(home: Path, record: Record, rows: Mapping[str, np.ndarray]) -> dict[str, list[Splits]]:
+def _shadows(out: Path, record: Record, rows: Mapping[str, np.ndarray]) -> dict[str, list[Splits]]:
     """Shadow models by role: as many as the run asked for, else all that are there."""
     found: dict[str, list[Splits]] = {}
     for role in ROLES:
-        leaf = f"{role}-seed{record.key['seed']['train']}-{(record.models.get(f'{role}_shadow') or '')[:8]}"
-        folders = sorted((home / "shadows" / leaf).glob("[0-9]*"))
+        fingerprint = record.models.get(f"{role}_shadow") or ""
+        folders = sorted(shadows_folder(out, record.key, role, fingerprint).glob("[0-9]*"))
         whole = [folder for folder in folders if folder.is_dir() and unseal(folder) is not None]
         count = record.config.get("shadows") or len(whole)
         found[role] = [_cut(_predictions(folder / evidence.PREDICTIONS), rows) for folder in whole[:count]]

@@ -104,14 +104,27 @@ class RunConfig:
 
     def model_dir(self, role: str) -> Path:
         """Where the shared original or retrained model of this run lies."""
-        leaf = f"seed{self.settings.seed.train}-{self.model_fingerprint(role)[:8]}"
-        return self.out.joinpath("models", self.key["task"], self.key["model"], role, leaf)
+        return model_folder(self.out, self.key, role, self.model_fingerprint(role))
 
     def shadow_dirs(self, role: str) -> list[Path]:
         """Where the shadow models of a role lie: a folder each, the first ones the same for any number."""
-        leaf = f"{role}-seed{self.settings.seed.train}-{self.model_fingerprint(role, shadow=True)[:8]}"
-        folder = self.out.joinpath("models", self.key["task"], self.key["model"], "shadows", leaf)
+        folder = shadows_folder(self.out, self.key, role, self.model_fingerprint(role, shadow=True))
         return [folder / f"{number:04}" for number in range(self.settings.shadows)]
+
+
+def models_home(out: Path, key: Mapping[str, Any]) -> Path:
+    """Where all shared models of a run's task and network lie; `key` is the run's."""
+    return out.joinpath("models", key["task"], key["model"])
+
+
+def model_folder(out: Path, key: Mapping[str, Any], role: str, fingerprint: str) -> Path:
+    """Where the original or retrained model of this fingerprint lies."""
+    return models_home(out, key) / role / f"seed{key['seed']['train']}-{fingerprint[:8]}"
+
+
+def shadows_folder(out: Path, key: Mapping[str, Any], role: str, fingerprint: str) -> Path:
+    """Where the shadow models of a role lie, a folder each."""
+    return models_home(out, key) / "shadows" / f"{role}-seed{key['seed']['train']}-{fingerprint[:8]}"
 
 
 def _digest(content: Mapping[str, Any]) -> str:

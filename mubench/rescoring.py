@@ -13,12 +13,12 @@ from typing import Any
 from mubench import environment, records
 from mubench.archive import Run
 from mubench.config import IRRELEVANT, without
-from mubench.errors import NotApplicable, UsageError, did_you_mean
+from mubench.errors import NotApplicable, UsageError
 from mubench.files import Corrupt, locked, read_json, write_json
 from mubench.metrics import METRICS, Metric
 from mubench.metrics.base import Cell
 from mubench.records import SCHEMA, Record
-from mubench.scoring import Values, chosen, score, score_cell
+from mubench.scoring import Values, check_names, chosen, score, score_cell
 
 UNKEPT = {"texts", "pictures", "gradients", "penultimate"}  # of shared models; see archive.py
 ASIDE = (*IRRELEVANT, "seed", "shadows", "evaluation")  # settings in which runs of a cell may differ
@@ -27,9 +27,8 @@ ASIDE = (*IRRELEVANT, "seed", "shadows", "evaluation")  # settings in which runs
 def check(names: Iterable[str]) -> tuple[list[str], list[Metric]]:
     """Names of metrics of a run, and the metrics of a cell; UsageError for what nobody can score again."""
     wanted = list(names)
+    check_names(wanted)
     for name in wanted:
-        if name != "all" and name not in METRICS:
-            raise UsageError(f"unknown metric '{name}'.{did_you_mean(name, METRICS)} (mubench ls metrics)")
         if name != "all" and (why := _unkept(METRICS[name])):
             raise UsageError(f"metric '{name}' reads {why}: only a run itself scores it")
     cells = [m for m in METRICS.values() if m.scope == "cell" and ("all" in wanted or m.name in wanted)]

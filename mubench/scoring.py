@@ -14,6 +14,13 @@ Values = dict[str, float | None]
 GROUPS = ("unlearned", "original", "retrained")
 
 
+def check_names(names: Iterable[str]) -> None:
+    """UsageError with the nearest name for one that is no metric's; "all" stands for every one."""
+    for name in names:
+        if name != "all" and name not in METRICS:
+            raise UsageError(f"unknown metric '{name}'.{did_you_mean(name, METRICS)} (mubench ls metrics)")
+
+
 def chosen(names: Iterable[str], gives: frozenset[str], attacks: Collection[str] = ()) -> list[Metric]:
     """The metrics of a run of these names, "all" for every one that applies to what the modality gives.
 
@@ -21,9 +28,8 @@ def chosen(names: Iterable[str], gives: frozenset[str], attacks: Collection[str]
     that cannot apply. `attacks` are made in this run: metrics of others are not among all.
     """
     wanted = list(names)
+    check_names(wanted)
     for name in wanted:
-        if name != "all" and name not in METRICS:
-            raise UsageError(f"unknown metric '{name}'.{did_you_mean(name, METRICS)} (mubench ls metrics)")
         if name != "all" and METRICS[name].scope == "cell":
             raise UsageError(
                 f"metric '{name}' compares runs of several seeds: mubench score RUN... metrics=[{name}]"
