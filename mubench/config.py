@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from mubench.schema import Settings
 
 # Raised when a change of the code changes results, so that old records are not taken for new ones.
-NUMERICS = 4
+NUMERICS = 5
 # What cannot change the numbers: where things lie, how they are watched, which machine does the work,
 # what another run might try.
 IRRELEVANT = (
