@@ -17,6 +17,7 @@ VERBS = {
     "table": "finished runs as a table: methods as rows, mean and interval over training seeds",
     "connect": "loss and accuracy on the paths between two unlearned models",
     "score": "metrics of finished runs from their predictions: mubench score RUN metrics=[lira,rmia]",
+    "calibrate": "which metrics tell originals from retrained models: mubench calibrate shadows=8",
     "verify": "check that a method does what it must: mubench verify salun",
     "status": "what is done, failed or unfinished below outputs/",
     "env": "versions and device, for a bug report",
@@ -25,7 +26,7 @@ HELP = f"""mubench: the benchmark runner for machine unlearning
 
 usage: mubench VERB [options] [key=value ...]
 
-{chr(10).join(f"  {verb:8} {text}" for verb, text in VERBS.items())}
+{chr(10).join(f"  {verb:9} {text}" for verb, text in VERBS.items())}
 
   mubench run                                  SalUn on scikit-learn's digits, nothing to download
   mubench run method=scrub task=cifar100       another method, another task

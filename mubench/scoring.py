@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from mubench.errors import NotApplicable, UsageError, did_you_mean
@@ -49,16 +49,18 @@ def chosen(names: Iterable[str], gives: frozenset[str], attacks: Collection[str]
     ]  # fmt: skip
 
 
-def score(view: View, metrics: Iterable[Metric]) -> tuple[dict[str, Values | None], dict[str, str]]:
+def score(
+    view: View, metrics: Iterable[Metric], roles: Sequence[str] = GROUPS
+) -> tuple[dict[str, Values | None], dict[str, str]]:
     """Values by role, with "relative" for pairs, and the reasons why values are null.
 
     `view` holds everything that there is to read; its role does not matter.
     """
-    found: dict[str, Values | None] = {role: {} if role in view.models else None for role in GROUPS}
+    found: dict[str, Values | None] = {role: {} if role in view.models else None for role in roles}
     found["relative"] = {}
     reasons: dict[str, str] = {}
     for metric in metrics:
-        for group in ("relative",) if metric.scope == "relative" else GROUPS:
+        for group in ("relative",) if metric.scope == "relative" else roles:
             values = found[group]
             if values is not None:
                 role = "unlearned" if group == "relative" else group

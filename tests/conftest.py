@@ -11,11 +11,11 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a core is a worker's
 
-# A shell's background jobs ignore Ctrl-C, and so would every process that a test starts.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 import pytest
 from command_line import FIRST, Done, Outputs, mubench
+
+# A shell's background jobs ignore Ctrl-C, and so would every process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The longest first, so that no worker ends alone with one of them.
 LONG = (

@@ -29,7 +29,7 @@ FLOORS = [
     ["methods", "evaluation", "shadows"],
     ["connect", "search"],
     ["attacks"],
-    ["stages"],
+    ["stages", "calibration"],
     ["experiment", "report", "verify"],
     ["commands"],
     ["cli"],

@@ -1,0 +1,1 @@
+"""What the metrics themselves are worth: how well each tells original models from retrained ones."""
