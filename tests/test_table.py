@@ -266,16 +266,16 @@ def test_every_view_prints_and_says_the_same_as_json(tmp_path, cli):
     plain, sd = cli("table", metrics, out), cli("table", "--sd", metrics, out)
     assert plain.status == 0 and plain.err == "" and "t interval over n training seeds" in plain.out
     assert sd.out != plain.out and "± standard deviation over n training seeds" in sd.out
-    pairs = json.loads(cli("table", "--pairs", "--json", metrics, out).out)
+    pairs = json.loads(cli("table", "--pairs", "--format=json", metrics, out).out)
     assert len(pairs) == 2 * 2 * 3 and {one["n"] for one in pairs} == {3}
     shown = cli("table", "--pairs", metrics, out).out
     assert all(f"{one['difference']:.3f} ±{one['half_width']:.3f}" in shown for one in pairs)
-    ranks = json.loads(cli("table", "--ranks", "--json", metrics, out).out)
+    ranks = json.loads(cli("table", "--ranks", "--format=json", metrics, out).out)
     assert [one["metric"] for one in ranks] == ["test_accuracy", "mia_auc"]
     assert all(sum(one["ranks"].values()) == 6 and one["blocks"] == 2 for one in ranks)
     shown = cli("table", "--ranks", metrics, out).out
     assert f"{ranks[0]['critical_difference']:.2f}" in shown and "not independent" not in shown
-    spread = json.loads(cli("table", "--spread", "--json", metrics, out).out)
+    spread = json.loads(cli("table", "--spread", "--format=json", metrics, out).out)
     (one,) = [s for s in spread if (s["task"], s["metric"], s["method"]) == ("digits", "mia_auc", "ssd")]
     assert one["repeats"] == {"train": 3, "forget": 1, "unlearn": 2, "eval": 1}
     values = np.array([r.metrics["unlearned"]["mia_auc"] for r in views()
@@ -291,7 +291,7 @@ def test_any_setting_is_a_filter(tmp_path, cli):
     out = f"out={tmp_path}"
 
     def methods(*filters: str) -> list[str]:
-        found = json.loads(cli("table", *filters, "--json", out).out)
+        found = json.loads(cli("table", *filters, "--format=json", out).out)
         return [row["method"] for row in found if row["method"] not in ("original", "retrained")]
 
     assert cli("table", out).status == 2

@@ -1,5 +1,5 @@
-"""usage: mubench table [key=value ...] [metrics=[NAME,...]] [--sd | --pairs | --ranks | --spread]
-                     [--test t|wilcoxon] [--json] [out=PATH]
+"""usage: mubench table [key=value ...] [metrics=[NAME,...]] [rows=KEY] [columns=KEY] [--format NAME]
+                     [--names papers] [--sd | --pairs | --ranks | --spread] [--test t|wilcoxon] [out=PATH]
 
 Finished runs as a table: methods as rows, mean and interval over training seeds. One table for each
 task, model and deletion. * is the best of a column, = what a paired test does not tell apart from it.
@@ -9,13 +9,16 @@ or forgot other examples, are not put beside each other: a filter chooses (docs/
   task=digits method=salun,scrub ratio=5   only these
   seed.train=1,2 training.epochs=10        any setting of the runs, by its name in config.yaml
   forget_set.sha256=1a2b3c4d models.original=… fingerprint=…   by eight digits of a hash
-  metrics=[test_accuracy,mia_auc]          other columns (names as in the records)
+  metrics=[test_accuracy,mia_auc]          other columns (names as in the records, or UA, RA, TA, MIA, RTE)
+  rows=method columns=task                 other axes: method, metric, task, model, deletion, ratio, adapter,
+                                           curriculum, optimizer; comparisons stay within a task and deletion
+  --format text       text (default), md, latex (booktabs), csv, json
+  --names papers      UA, RA, TA, MIA and the average gap in percent, RTE in minutes, as papers have them
   --sd                ± the standard deviation over training seeds in place of half of the 95 % interval
   --pairs             every two methods: difference, p value, and p value after Holm's correction
   --ranks             mean ranks over the tables, Friedman's test, critical difference
   --spread            how much seeds of each level spread the numbers: variance components
   --test wilcoxon     signed ranks in place of the paired t test
-  --json              the same numbers as JSON
 """
 
 from __future__ import annotations
@@ -23,57 +26,107 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from mubench.commands import arguments
 from mubench.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from mubench.records import Record
+    from mubench.report.layout import Proven, Shape
+    from mubench.report.sheets import Sheet
     from mubench.statistics.paired import Test
 
-FLAGS = {f"--{name}": name for name in ("json", "sd", "pairs", "ranks", "spread")}
 VIEWS = ("sd", "pairs", "ranks", "spread")
+FORMATS = ("text", "md", "latex", "csv", "json")
+NAMES = ("ours", "papers")
 MOST = 3  # damaged records that are named
 
 
 def main(argv: Sequence[str]) -> int:
     """Choose, group, average, print."""
-    typed = arguments.read(argv, FLAGS, ["--test"])
+    typed = arguments.read(argv, {f"--{view}": view for view in VIEWS}, ["--test", "--format", "--names"])
     out, words = arguments.out_of(typed.words)
     views = [view for view in VIEWS if view in typed.flags]
     if len(views) > 1:
         raise UsageError(f"--{views[0]} and --{views[1]} are different views; choose one")
-    wanted, metrics = _read(words)
-    test = _test(typed.options.get("test", "t"))
-    from mubench.report.sheets import sheets
+    look = _look(views[0] if views else "", typed.options)
+    wanted, metrics, axes = _read(words)
+    from mubench.report.layout import Shape
+    from mubench.report.papers import USUAL, ours
+    from mubench.report.sheets import COLUMNS, sheets
     from mubench.verified import proven
 
-    found = sheets(_records(out, wanted), metrics, test)
-    _print(views[0] if views else "", found, proven(out), "json" in typed.flags, test)
+    papers = look.names == "papers"
+    shape = Shape(**axes, sd=look.view == "sd", papers=papers)
+    usual = USUAL if papers else COLUMNS
+    found = sheets(_records(out, wanted), metrics and ours(metrics), look.test, usual)
+    _print(look, found, proven(out), shape)
     return 0
 
 
-def _print(view: str, found: Any, proven: Any, as_json: bool, test: Test) -> None:
+class Look(NamedTuple):
+    """How the numbers are shown."""
+
+    view: str  # one of VIEWS, or none
+    form: str
+    names: str
+    test: Test
+
+
+def _look(view: str, options: Mapping[str, str]) -> Look:
+    """The options, each one of its names; UsageError for what does not go together."""
+    from mubench.schema import one_of
+    from mubench.statistics.paired import TESTS
+
+    form, names = options.get("format", "text"), options.get("names", "ours")
+    one_of("--format", form, FORMATS)
+    one_of("--names", names, NAMES)
+    one_of("--test", options.get("test", "t"), TESTS)
+    if view in ("pairs", "ranks", "spread") and form not in ("text", "json"):
+        raise UsageError(f"--{view} comes as text or json, not as {form}")
+    return Look(view, form, names, next(test for test in TESTS if test == options.get("test", "t")))
+
+
+def _print(look: Look, found: list[Sheet], proven: Proven, shape: Shape) -> None:
     from mubench.report import pairs, ranking, spread, table
 
-    if view == "pairs":
-        pairs.print_pairs_json(found) if as_json else pairs.print_pairs(found, test)
-    elif view == "ranks":
+    as_json = look.form == "json"
+    if look.view == "pairs":
+        pairs.print_pairs_json(found) if as_json else pairs.print_pairs(found, look.test)
+    elif look.view == "ranks":
         ranking.print_ranks_json(found) if as_json else ranking.print_ranks(found)
-    elif view == "spread":
+    elif look.view == "spread":
         spread.print_spreads_json(found) if as_json else spread.print_spreads(found)
     elif as_json:
         table.print_json(found, proven)
+    elif look.form == "text":
+        table.print_tables(found, proven, shape, look.test)
     else:
-        table.print_tables(found, proven, view == "sd", test)
+        print(_written(look, found, proven, shape), end="")
 
 
-def _read(words: Sequence[str]) -> tuple[dict[str, str], list[str] | None]:
-    """The filters and the metrics; UsageError for what is neither."""
+def _written(look: Look, found: list[Sheet], proven: Proven, shape: Shape) -> str:
+    """The tables in a format for other programs."""
+    from mubench.report import delimited, latex, markdown
+    from mubench.report.layout import layouts
+    from mubench.report.notes import notes
+
+    if look.form == "csv":
+        return delimited.delimited(found, proven)
+    tables = layouts(found, shape, proven)
+    if look.form == "latex":
+        return latex.latex(tables, look.test) + "\n"
+    marked = any(table.verified for table in tables)
+    return markdown.markdown(tables, list(notes(found, marked, shape.sd, look.test))) + "\n"
+
+
+def _read(words: Sequence[str]) -> tuple[dict[str, str], list[str] | None, dict[str, str]]:
+    """The filters, the metrics, the axes; UsageError for what is none of these."""
     from mubench.report.settings import KEYS, check_name
 
     wanted: dict[str, str] = {}
+    axes: dict[str, str] = {}
     metrics = None
     for word in words:
         name, equals, value = word.partition("=")
@@ -83,19 +136,12 @@ def _read(words: Sequence[str]) -> tuple[dict[str, str], list[str] | None]:
             )
         if name == "metrics":
             metrics = value.strip("[]").split(",")
+        elif name in ("rows", "columns"):
+            axes[name] = value
         else:
             check_name(name)
             wanted[name] = value
-    return wanted, metrics
-
-
-def _test(name: str) -> Test:
-    from mubench.statistics.paired import TESTS
-
-    found = next((test for test in TESTS if test == name), None)
-    if found is None:
-        raise UsageError(f"--test is {' or '.join(TESTS)}, not '{name}'.{did_you_mean(name, TESTS)}")
-    return found
+    return wanted, metrics, axes
 
 
 def _records(out: Path, wanted: Mapping[str, str]) -> list[Record]:

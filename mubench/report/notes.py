@@ -21,7 +21,7 @@ def notes(sheets: Sequence[Sheet], verified: bool, sd: bool, test: str) -> Itera
         shown = "standard deviation" if sd else f"half of the {SURE} t interval"
         yield f"± {shown} over n training seeds; runs of one training seed are averaged first"
     if any(column.best is not None for column in columns):
-        yield "* best mean of its column; ≈ columns: nearest to the retrained model, run by run"
+        yield "* best mean of a metric, task and deletion; ≈: nearest to the retrained model, run by run"
     if any(pair.adjusted is not None for column in columns for pair in column.pairs.values()):
         yield (
             f"= not told apart from the best ({NAMES[test]} over shared training seeds, Holm over all pairs "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from mubench.config import RunConfig
 from mubench.errors import NotApplicable
@@ -18,16 +19,17 @@ def is_complete(cell: RunConfig) -> bool:
         return False
 
 
+def models_of(cell: RunConfig) -> list[Path]:
+    """Directories of the original, retrained and shadow models that a run needs."""
+    reference = cell.settings.evaluation.reference == "retrain"
+    needed = [cell.model_dir(role) for role in (("original", "retrained") if reference else ("original",))]
+    return needed + [folder for role in ("original", "retrained") for folder in cell.shadow_dirs(role)]
+
+
 def shared_models(cells: Sequence[RunConfig]) -> list[str]:
     """Directories of original, retrained and shadow models that are still to be trained."""
-    needed = []
-    for cell in cells:
-        reference = cell.settings.evaluation.reference == "retrain"
-        roles = ("original", "retrained") if reference else ("original",)
-        needed += [cell.model_dir(role) for role in roles]
-        needed += [folder for role in ("original", "retrained") for folder in cell.shadow_dirs(role)]
-    missing = dict.fromkeys(path for path in needed if not (path / "record.json").is_file())
-    return [str(path) for path in missing]
+    needed = dict.fromkeys(folder for cell in cells for folder in models_of(cell))
+    return [str(path) for path in needed if not (path / "record.json").is_file()]
 
 
 def plan_lines(

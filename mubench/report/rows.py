@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -75,6 +75,11 @@ class Row:
         return seed["train"], record.forget_set["sha256"], unlearn, seed["eval"]
 
 
+def verified(row: Row, proven: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the method of every run of a row passed the checks, with the run's settings."""
+    return row.role == "unlearned" and all(record.config.get("method") in proven for record in row.records)
+
+
 def value_of(record: Record, name: str, role: str = "unlearned") -> float | None:
     """A number of a run's model; of the unlearned one also those of its pair and of its cost."""
     groups = [record.metrics.get(role) or {}]
@@ -137,11 +142,11 @@ def _variants(rows: dict[str, list[Record]]) -> dict[str, Row]:
 
 def _settings(record: Record) -> str:
     """What must be equal for runs to be averaged: everything in the config but seeds and places."""
-    skip = ("seed", "out", "force", "save_model", "trainer")
+    skip = ("seed", "out", "force", "save_model", "trainer", "tracking")
     return json.dumps({k: v for k, v in record.config.items() if k not in skip}, sort_keys=True)
 
 
 def _typed(record: Record) -> str:
     """The typed overrides that set a run apart."""
-    known = ("task=", "model=", "method=", "deletion", "seed", "out=", "force", "save_model")
+    known = ("task=", "model=", "method=", "deletion", "seed", "out=", "force", "save_model", "tracking")
     return " ".join(text for text in record.overrides if not text.startswith(known))

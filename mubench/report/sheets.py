@@ -39,10 +39,14 @@ class Column:
         return {label: summarise(values) if values else None for label, values in self.values.items()}
 
     @cached_property
+    def _means(self) -> dict[str, float]:
+        """Mean scores of the rows that compete."""
+        return {label: summarise(scores).mean for label, scores in self.scores.items()}
+
+    @cached_property
     def best(self) -> str | None:
-        """The row with the best mean score; None unless two rows compete."""
-        means = {label: summarise(scores).mean for label, scores in self.scores.items()}
-        return max(means, key=means.__getitem__) if len(means) > 1 else None
+        """The row with the best mean score, the first of equal ones; None unless two rows compete."""
+        return max(self._means, key=self._means.__getitem__) if len(self._means) > 1 else None
 
     def against_best(self, label: str) -> Pair | None:
         """What shared training seeds say of the best row and this one; None for the best, and without one."""
@@ -55,7 +59,7 @@ class Column:
         if self.best is None or label not in self.scores:
             return None
         pair = self.against_best(label)
-        if pair is None:
+        if pair is None or self._means[label] == self._means[self.best]:
             return "best"
         if pair.adjusted is None:
             return "untested"
@@ -75,12 +79,17 @@ class Sheet:
         return len({record.key["seed"]["train"] for record in self.rows[label].records})
 
 
-def sheets(records: Sequence[Record], metrics: Sequence[str] | None, test: Test = "t") -> list[Sheet]:
-    """The tables of these records; UsageError for an unknown metric, or rows that cannot be compared."""
+def sheets(
+    records: Sequence[Record], metrics: Sequence[str] | None, test: Test = "t", usual: Sequence[str] = COLUMNS
+) -> list[Sheet]:
+    """The tables of these records: of the metrics asked for, else of the usual ones that they have.
+
+    UsageError for an unknown metric, or rows that cannot be compared.
+    """
     _check_columns(records, metrics)
     tables = group(records)
     refuse_unlike(tables)
-    return [Sheet(place, rows, _columns(rows, metrics, test)) for place, rows in tables.items()]
+    return [Sheet(place, rows, _columns(rows, metrics, usual, test)) for place, rows in tables.items()]
 
 
 def _check_columns(records: Sequence[Record], metrics: Sequence[str] | None) -> None:
@@ -91,9 +100,11 @@ def _check_columns(records: Sequence[Record], metrics: Sequence[str] | None) -> 
             raise UsageError(f"no record has the metric '{name}'.{hint} (mubench ls metrics)")
 
 
-def _columns(rows: Mapping[str, Row], metrics: Sequence[str] | None, test: Test) -> list[Column]:
+def _columns(
+    rows: Mapping[str, Row], metrics: Sequence[str] | None, usual: Sequence[str], test: Test
+) -> list[Column]:
     """The columns asked for, or the usual ones that have a value in this table."""
-    found = [column(rows, name, test) for name in metrics or COLUMNS]
+    found = [column(rows, name, test) for name in metrics or usual]
     return [one for one in found if metrics or any(one.values.values())]
 
 

@@ -3,77 +3,71 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from mubench.report.closing import ARROWS, number, print_whole
+from mubench.report.closing import number, print_whole
+from mubench.report.layout import Cell, Layout, Proven, Shape, layouts
 from mubench.report.notes import notes
-from mubench.report.rows import Row
+from mubench.report.rows import Row, verified
 from mubench.report.sheets import Column, Sheet, Standing
 from mubench.statistics.seeds import LEVELS, repeats
 
-Proven = Sequence[Mapping[str, Any]]  # settings of methods that passed `mubench verify`
+USUAL = Shape()  # methods by metrics
 MARK = " ✓"  # behind the name of a method that passed `mubench verify`
 MARKS: dict[Standing, str] = {"best": "*", "tied": "=", "worse": " ", "untested": "?"}
 
 
-def print_tables(sheets: Sequence[Sheet], proven: Proven = (), sd: bool = False, test: str = "t") -> None:
-    """One table for each task, model and deletion, then what its signs mean and what to be wary of.
+def print_tables(sheets: Sequence[Sheet], proven: Proven = (), shape: Shape = USUAL, test: str = "t") -> None:
+    """The tables of a shape, then what their signs mean and what to be wary of.
 
-    Methods with the settings in `proven` are marked; `sd` shows standard deviations in place of intervals.
+    Methods with the settings in `proven` are marked.
     """
-    for sheet in sheets:
-        print_whole(_table(sheet, proven, sd))
-    marked = any(verified(row, proven) for sheet in sheets for row in sheet.rows.values())
-    for line in notes(sheets, marked, sd, test):
+    found = layouts(sheets, shape, proven)
+    for layout in found:
+        print_whole(_table(layout))
+    for line in notes(sheets, any(layout.verified for layout in found), shape.sd, test):
         print_whole(line)
 
 
-def _table(sheet: Sheet, proven: Proven, sd: bool) -> Table:
-    table = Table(title=sheet.place.title, title_justify="left")
-    table.add_column("method")
+def _table(layout: Layout) -> Table:
+    table = Table(title=layout.title, title_justify="left", min_width=len(layout.title))
+    table.add_column(layout.shape.rows)
     table.add_column("n", justify="right")
-    for column in sheet.columns:
-        table.add_column(heading(column), justify="right", no_wrap=True)
-    for label, row in sheet.rows.items():
-        mark = MARK if verified(row, proven) else ""
-        shown = [_cell(column, label, sheet.n(label), sd) for column in sheet.columns]
-        table.add_row(Text(f"{label}{mark}"), str(sheet.n(label)), *shown)
+    for name in layout.columns:
+        table.add_column(heading(layout, name).replace("_", "\n"), justify="right", no_wrap=True)
+    for row in layout.rows:
+        n = layout.n(row)
+        shown = [_cell(layout.cells.get((row, column)), n) for column in layout.columns]
+        table.add_row(Text(named_row(layout, row)), str(n), *shown)
     return table
 
 
-def heading(column: Column) -> str:
-    """A column's name and the arrow of its goal, a word a line."""
-    return f"{column.name} {ARROWS.get(column.goal or '', '')}".strip().replace("_", "\n")
+def named_row(layout: Layout, row: str) -> str:
+    """A row's name, marked if it is that of a verified method."""
+    return f"{row}{MARK}" if layout.shape.rows == "method" and row in layout.verified else row
 
 
-def _cell(column: Column, label: str, n: int, sd: bool) -> Text:
-    """Mean, ± half the interval, how many training seeds where the row has more, and the mark."""
-    summary, standing = column.summaries[label], column.standing(label)
-    if summary is None:
+def heading(layout: Layout, column: str) -> str:
+    """A column's name, marked if it is that of a verified method."""
+    return f"{column}{MARK}" if layout.shape.columns == "method" and column in layout.verified else column
+
+
+def _cell(cell: Cell | None, n: int) -> Text:
+    """Mean, ± half the interval, how many training seeds where the row has others, and the mark."""
+    if cell is None:
         return Text("-")
-    text = number(summary.mean)
-    spread = summary.sd if sd else summary.half_width
-    text += f" ±{number(spread)}" if spread is not None else ""
-    text += f" (n={summary.n})" if summary.n != n else ""
-    if tested(column):
-        text += f" {MARKS[standing] if standing else ' '}"
-    elif column.best is not None:
-        text += " *" if standing == "best" else "  "
-    return Text(text, style="bold" if standing == "best" else "")
-
-
-def tested(column: Column) -> bool:
-    """Whether enough training seeds are shared for any test in the column."""
-    return any(pair.adjusted is not None for pair in column.pairs.values())
-
-
-def verified(row: Row, proven: Proven) -> bool:
-    """Whether the method of every run of a row passed the checks, with the run's settings."""
-    return row.role == "unlearned" and all(record.config.get("method") in proven for record in row.records)
+    text = number(cell.mean)
+    text += f" ±{number(cell.spread)}" if cell.spread is not None else ""
+    text += f" (n={cell.n})" if cell.n != n else ""
+    if cell.tested:
+        text += f" {MARKS[cell.standing] if cell.standing else ' '}"
+    elif cell.ranked:
+        text += " *" if cell.standing == "best" else "  "
+    return Text(text, style="bold" if cell.standing == "best" else "")
 
 
 def print_json(sheets: Sequence[Sheet], proven: Proven = ()) -> None:
