@@ -23,16 +23,13 @@ or forgot other examples, are not put beside each other: a filter chooses (docs/
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mubench.commands import arguments
-from mubench.errors import UsageError, did_you_mean
+from mubench.commands import arguments, finished
+from mubench.errors import UsageError
 
 if TYPE_CHECKING:
-    from mubench.records import Record
     from mubench.report.layout import Proven, Shape
     from mubench.report.sheets import Sheet
     from mubench.statistics.paired import Test
@@ -40,7 +37,6 @@ if TYPE_CHECKING:
 VIEWS = ("sd", "pairs", "ranks", "spread")
 FORMATS = ("text", "md", "latex", "csv", "json")
 NAMES = ("ours", "papers")
-MOST = 3  # damaged records that are named
 
 
 def main(argv: Sequence[str]) -> int:
@@ -51,16 +47,17 @@ def main(argv: Sequence[str]) -> int:
     if len(views) > 1:
         raise UsageError(f"--{views[0]} and --{views[1]} are different views; choose one")
     look = _look(views[0] if views else "", typed.options)
-    wanted, metrics, axes = _read(words)
+    wanted, rest = finished.filters("table", words, ("metrics", "rows", "columns"))
+    metrics = finished.listed(rest.pop("metrics")) if "metrics" in rest else None
     from mubench.report.layout import Shape
     from mubench.report.papers import USUAL, ours
     from mubench.report.sheets import COLUMNS, sheets
     from mubench.verified import proven
 
     papers = look.names == "papers"
-    shape = Shape(**axes, sd=look.view == "sd", papers=papers)
+    shape = Shape(**rest, sd=look.view == "sd", papers=papers)
     usual = USUAL if papers else COLUMNS
-    found = sheets(_records(out, wanted), metrics and ours(metrics), look.test, usual)
+    found = sheets(finished.records(out, wanted), metrics and ours(metrics), look.test, usual)
     _print(look, found, proven(out), shape)
     return 0
 
@@ -119,60 +116,3 @@ def _written(look: Look, found: list[Sheet], proven: Proven, shape: Shape) -> st
         return latex.latex(tables, look.test) + "\n"
     marked = any(table.verified for table in tables)
     return markdown.markdown(tables, list(notes(found, marked, shape.sd, look.test))) + "\n"
-
-
-def _read(words: Sequence[str]) -> tuple[dict[str, str], list[str] | None, dict[str, str]]:
-    """The filters, the metrics, the axes; UsageError for what is none of these."""
-    from mubench.report.settings import KEYS, check_name
-
-    wanted: dict[str, str] = {}
-    axes: dict[str, str] = {}
-    metrics = None
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise UsageError(
-                f"table takes filters such as method=salun, not '{word}'.{did_you_mean(word, KEYS)}"
-            )
-        if name == "metrics":
-            metrics = value.strip("[]").split(",")
-        elif name in ("rows", "columns"):
-            axes[name] = value
-        else:
-            check_name(name)
-            wanted[name] = value
-    return wanted, metrics, axes
-
-
-def _records(out: Path, wanted: Mapping[str, str]) -> list[Record]:
-    """The complete records that match; what is left out of them is said on stderr."""
-    from mubench.files import Corrupt
-    from mubench.records import Record, query
-    from mubench.report.settings import choose
-
-    found = [record for _, record in query(out)]
-    damaged = [str(one) for one in found if isinstance(one, Corrupt)]
-    records = [one for one in found if isinstance(one, Record)]
-    done = [one for one in records if one.complete]
-    damaged += [f"the run {r.fingerprint[:8]} has no metrics or no forget set" for r in done if not _whole(r)]
-    matching = choose([one for one in records if not one.complete or _whole(one)], wanted)
-    chosen = [one for one in matching if one.complete]
-    _warn(damaged, len(matching) - len(chosen))
-    if not chosen:
-        raise UsageError(f"no finished run in {out} matches ({len(done)} are there)")
-    return chosen
-
-
-def _whole(record: Record) -> bool:
-    """Whether a complete record tells what a row needs."""
-    return bool(record.metrics.get("unlearned")) and isinstance(record.forget_set.get("sha256"), str)
-
-
-def _warn(damaged: Sequence[str], failed: int) -> None:
-    for text in damaged[:MOST]:
-        print(f"mubench: left out: {text}", file=sys.stderr)
-    if len(damaged) > MOST:
-        print(f"mubench: left out: {len(damaged) - MOST} more damaged records", file=sys.stderr)
-    if failed:
-        told = "1 run that" if failed == 1 else f"{failed} runs that"
-        print(f"mubench: left out: {told} failed or diverged (mubench status)", file=sys.stderr)

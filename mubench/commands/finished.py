@@ -1,0 +1,73 @@
+"""Which finished runs a table or a plot is of."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mubench.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from mubench.records import Record
+
+MOST = 3  # damaged records that are named
+
+
+def filters(verb: str, words: Sequence[str], own: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The filters, and the verb's own settings; UsageError for what is neither."""
+    from mubench.report.settings import KEYS, check_name
+
+    wanted: dict[str, str] = {}
+    settings: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            hint = did_you_mean(word, KEYS)
+            raise UsageError(f"{verb} takes filters such as method=salun, not '{word}'.{hint}")
+        if name in own:
+            settings[name] = value
+        else:
+            check_name(name)
+            wanted[name] = value
+    return wanted, settings
+
+
+def listed(value: str) -> list[str]:
+    """The names in `[a,b]` or `a,b`."""
+    return [name.strip() for name in value.strip("[]").split(",")]
+
+
+def records(out: Path, wanted: Mapping[str, str]) -> list[Record]:
+    """The complete records that match; what is left out of them is said on stderr."""
+    from mubench.files import Corrupt
+    from mubench.records import Record, query
+    from mubench.report.settings import choose
+
+    found = [record for _, record in query(out)]
+    damaged = [str(one) for one in found if isinstance(one, Corrupt)]
+    records = [one for one in found if isinstance(one, Record)]
+    done = [one for one in records if one.complete]
+    damaged += [f"the run {r.fingerprint[:8]} has no metrics or no forget set" for r in done if not _whole(r)]
+    matching = choose([one for one in records if not one.complete or _whole(one)], wanted)
+    chosen = [one for one in matching if one.complete]
+    _warn(damaged, len(matching) - len(chosen))
+    if not chosen:
+        raise UsageError(f"no finished run in {out} matches ({len(done)} are there)")
+    return chosen
+
+
+def _whole(record: Record) -> bool:
+    """Whether a complete record tells what a row needs."""
+    return bool(record.metrics.get("unlearned")) and isinstance(record.forget_set.get("sha256"), str)
+
+
+def _warn(damaged: Sequence[str], failed: int) -> None:
+    for text in damaged[:MOST]:
+        print(f"mubench: left out: {text}", file=sys.stderr)
+    if len(damaged) > MOST:
+        print(f"mubench: left out: {len(damaged) - MOST} more damaged records", file=sys.stderr)
+    if failed:
+        told = "1 run that" if failed == 1 else f"{failed} runs that"
+        print(f"mubench: left out: {told} failed or diverged (mubench status)", file=sys.stderr)
