@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mubench import evidence, facts, records
-from mubench.config import model_folder, models_home, shadows_folder
+from mubench.config import model_folder, models_home, outputs_of, shadows_folder
 from mubench.errors import UsageError
 from mubench.files import Corrupt, unseal
 from mubench.metrics.base import Outputs, Splits, View
@@ -82,10 +82,8 @@ def _view(folder: Path, record: Record) -> View:
 
 def _out(folder: Path, record: Record) -> Path:
     """The outputs folder of a run; UsageError where its models are not: its directory was moved away."""
-    key = record.key
-    below = Path("runs", key["task"], key["model"], key["method"], "deletion", "leaf")
-    out: Path = folder.absolute().parents[len(below.parts) - 1]
-    home = models_home(out, key)
+    out = outputs_of(folder, record.key)
+    home = models_home(out, record.key)
     if not record.models or not home.is_dir():
         raise UsageError(f"the models of {folder} are not in {home}: run it again with force=true")
     return out

@@ -13,7 +13,7 @@ from mubench.errors import UsageError, did_you_mean
 
 GROUPS = (
     "task", "modality", "model", "method", "recipe", "deletion", "adapter", "curriculum", "optimizer",
-    "evaluation", "attack", "sweep",
+    "evaluation", "attack", "tracking", "sweep",
 )  # fmt: skip
 
 
@@ -33,9 +33,11 @@ def installed_dirs() -> tuple[Path, ...]:
 
 
 def plural(group: str) -> str:
-    """The kind that `mubench ls` knows a group by: methods, modalities, curricula."""
+    """The kind that `mubench ls` knows a group by: methods, modalities, curricula, tracking."""
     if group.endswith("um"):
         return f"{group[:-2]}a"
+    if group.endswith("ing"):
+        return group
     return f"{group[:-1]}ies" if group.endswith("y") else f"{group}s"
 
 

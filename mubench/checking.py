@@ -15,8 +15,10 @@ from mubench.errors import UsageError
 from mubench.schema import Settings
 
 # Nodes that name what was chosen, and those among them whose class declares their settings.
-NAMED = ("task", "modality", "model", "deletion", "method", "adapter", "curriculum", "optimizer")
-COMPONENTS = ("task", "modality", "deletion", "method", "adapter", "curriculum")
+NAMED = (
+    "task", "modality", "model", "deletion", "method", "adapter", "curriculum", "optimizer", "tracking",
+)  # fmt: skip
+COMPONENTS = ("task", "modality", "deletion", "method", "adapter", "curriculum", "tracking")
 
 
 def check(composed: DictConfig, overrides: Sequence[str], dirs: Sequence[Path] = ()) -> RunConfig:

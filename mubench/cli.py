@@ -17,6 +17,7 @@ VERBS = {
     "table": "finished runs as a table: methods as rows, mean and interval over training seeds",
     "connect": "loss and accuracy on the paths between two unlearned models",
     "score": "metrics of finished runs from their predictions: mubench score RUN metrics=[lira,rmia]",
+    "sync": "upload finished runs to Weights & Biases",
     "calibrate": "which metrics tell originals from retrained models: mubench calibrate shadows=8",
     "verify": "check that a method does what it must: mubench verify salun",
     "status": "what is done, failed or unfinished below outputs/",

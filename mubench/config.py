@@ -20,7 +20,7 @@ NUMERICS = 5
 # what another run might try.
 IRRELEVANT = (
     "out", "force", "save_model", "task.source", "task.ood_source", "trainer.device", "trainer.threads",
-    "trainer.residency", "trainer.checkpoint_minutes", "trainer.at_once", "evaluation.name",
+    "trainer.residency", "trainer.checkpoint_minutes", "trainer.at_once", "evaluation.name", "tracking",
 )  # fmt: skip
 # Paths whose contents enter the fingerprint in their place, wherever they lie.
 PLACES = {"weights": "model.checkpoint", "list": "deletion.path", "published": "original"}
@@ -110,6 +110,12 @@ class RunConfig:
         """Where the shadow models of a role lie: a folder each, the first ones the same for any number."""
         folder = shadows_folder(self.out, self.key, role, self.model_fingerprint(role, shadow=True))
         return [folder / f"{number:04}" for number in range(self.settings.shadows)]
+
+
+def outputs_of(folder: Path, key: Mapping[str, Any]) -> Path:
+    """The outputs folder above a run's directory: the way back from `run_dir`."""
+    below = Path("runs", key["task"], key["model"], key["method"], "deletion", "leaf")
+    return folder.absolute().parents[len(below.parts) - 1]
 
 
 def models_home(out: Path, key: Mapping[str, Any]) -> Path:

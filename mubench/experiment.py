@@ -15,6 +15,7 @@ from mubench.methods.base import Method
 from mubench.progress import Reporter
 from mubench.records import Record
 from mubench.stages import check, refuse, work
+from mubench.tracking.watch import tracked
 from mubench.workbench import Workbench, lay_out
 
 
@@ -62,12 +63,13 @@ def _lay_out(config: RunConfig, method: Method, reporter: Reporter) -> Workbench
 
 def _attempt(config: RunConfig, method: Method, bench: Workbench | Exception, reporter: Reporter) -> Record:
     """The work, and its record whether it went well or not; an interruption leaves none."""
-    record = _begin(config)
-    try:
-        _carry_out(method, bench, record, reporter)
-    finally:
-        if record.finished is not None:
-            record.write(config.run_dir)
+    record, tracker = _begin(config), component(config.settings.tracking, "tracking")
+    with tracked(tracker, record, config.run_dir, reporter):
+        try:
+            _carry_out(method, bench, record, reporter)
+        finally:
+            if record.finished is not None:
+                record.write(config.run_dir)
     return record
 
 

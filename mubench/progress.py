@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ class Reporter:
     log: Path | None = None
     quiet: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)  # lines of history.jsonl
+    listener: Callable[[Mapping[str, Any]], object] | None = None  # is told each of them at once
     _unwritten: str = field(default="", init=False, repr=False)
 
     def say(self, text: str) -> None:
@@ -40,6 +41,12 @@ class Reporter:
             with suppress(OSError), self.log.open("a", encoding="utf-8") as stream:
                 stream.write(self._unwritten)
             self._unwritten = ""
+
+    def remember(self, line: dict[str, Any]) -> None:
+        """A line of history: for history.jsonl, and for who listens."""
+        self.history.append(line)
+        if self.listener is not None:
+            self.listener(line)
 
     def write_history(self, path: Path) -> None:
         """The epochs so far, a JSON object a line."""
@@ -83,7 +90,7 @@ class Stage:
 
     def epoch(self, number: int, **values: float) -> None:
         """The end of an epoch: a line of history."""
-        self.reporter.history.append({"stage": self.title, "epoch": number, **values})
+        self.reporter.remember({"stage": self.title, "epoch": number, **values})
 
     def _text(self) -> str:
         seconds = time.perf_counter() - self.started

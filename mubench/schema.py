@@ -121,6 +121,7 @@ class Settings:
     trainer: Trainer
     evaluation: Evaluation
     seed: Seeds
+    tracking: dict[str, Any]
     search: dict[str, Any] = field(default_factory=dict)  # setting: the values that a search tries
     shadows: int = 0  # originals, and retrained models, at as many other training seeds
     original: str | None = None  # hub id or folder: a published original, taken instead of training one

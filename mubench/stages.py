@@ -122,6 +122,7 @@ def check(config: RunConfig) -> None:
     for recipe in (settings.training, settings.unlearning):
         build_optimizer([torch.zeros(1, requires_grad=True)], recipe)
     component(settings.adapter, "adapter")
+    component(settings.tracking, "tracking").check()
     component(settings.deletion, "deletion").check(settings.task)
     method, modality = component(settings.method, "method"), component(settings.modality, "modality")
     if not method.serves(modality):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -24,6 +25,15 @@ HEADLINE = (
     "int4_forget_score", "residual_knowledge", "mix_forget_score",
 )  # fmt: skip
 RELATIVE = ("avg_gap", "tow", "gap_forget_accuracy", "gap_forget_loss", "js_distance_forget", "completeness")
+
+
+class Line(NamedTuple):
+    """One metric of the closing table."""
+
+    metric: str
+    goal: str | None
+    values: tuple[float | None, ...]  # of the original, the retrained and the unlearned model
+    to_goal: float | None
 
 
 def closing(record: Record, folder: Path) -> None:
@@ -47,14 +57,21 @@ def _metrics(record: Record, names: Sequence[str] = HEADLINE) -> Table:
     table.add_column("metric")
     for name in ("original", "retrained", "unlearned", "to goal"):
         table.add_column(name, justify="right")
+    for line in compared(record, names):
+        distance = "-" if line.to_goal is None else f"{line.to_goal:+.3f}"
+        arrow = ARROWS.get(line.goal or "", "")
+        table.add_row(f"{line.metric} {arrow}", *map(number, line.values), distance)
+    return table
+
+
+def compared(record: Record, names: Sequence[str] = HEADLINE) -> Iterator[Line]:
+    """The metrics that have a value for any model, in the order of their names."""
     for name in names:
         values = [(record.metrics.get(role) or {}).get(name) for role in
                   ("original", "retrained", "unlearned")]  # fmt: skip
         if any(value is not None for value in values):
             goal = goal_of(name)
-            row = [number(value) for value in values]
-            table.add_row(f"{name} {ARROWS.get(goal or '', '')}", *row, _distance(goal, *values))
-    return table
+            yield Line(name, goal, tuple(values), _distance(goal, *values))
 
 
 def _title(record: Record) -> str:
@@ -67,12 +84,10 @@ def _title(record: Record) -> str:
 
 def _distance(
     goal: str | None, original: float | None, retrained: float | None, unlearned: float | None
-) -> str:
+) -> float | None:
     """How far the unlearned value is from its goal: the retrained one, or no worse than the original."""
     target = retrained if retrained is not None else (original if goal != "match" else None)
-    if target is None or unlearned is None:
-        return "-"
-    return f"{unlearned - target:+.3f}"
+    return None if target is None or unlearned is None else unlearned - target
 
 
 def _summary(record: Record) -> str:
