@@ -41,13 +41,19 @@ def listed(value: str) -> list[str]:
 
 def records(out: Path, wanted: Mapping[str, str]) -> list[Record]:
     """The complete records that match; what is left out of them is said on stderr."""
+    return [record for _, record in runs(out, wanted)]
+
+
+def runs(out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:
+    """The same, each with its run's directory."""
     from mubench.files import Corrupt
     from mubench.records import Record, query
     from mubench.report.settings import choose
 
-    found = [record for _, record in query(out)]
-    damaged = [str(one) for one in found if isinstance(one, Corrupt)]
-    records = [one for one in found if isinstance(one, Record)]
+    found = list(query(out))
+    damaged = [str(one) for _, one in found if isinstance(one, Corrupt)]
+    folders = {id(one): folder for folder, one in found}
+    records = [one for _, one in found if isinstance(one, Record)]
     done = [one for one in records if one.complete]
     damaged += [f"the run {r.fingerprint[:8]} has no metrics or no forget set" for r in done if not _whole(r)]
     matching = choose([one for one in records if not one.complete or _whole(one)], wanted)
@@ -55,7 +61,7 @@ def records(out: Path, wanted: Mapping[str, str]) -> list[Record]:
     _warn(damaged, len(matching) - len(chosen))
     if not chosen:
         raise UsageError(f"no finished run in {out} matches ({len(done)} are there)")
-    return chosen
+    return [(folders[id(one)], one) for one in chosen]
 
 
 def _whole(record: Record) -> bool:

@@ -18,7 +18,7 @@ DIGITS = 8  # of a hash that are enough to name it
 def check_name(name: str) -> None:
     """UsageError for a name that no record can have."""
     if name.split(".")[0] not in ROOTS:
-        raise UsageError(f"table has no filter '{name}'.{did_you_mean(name, KEYS)}")
+        raise UsageError(f"there is no filter '{name}'.{did_you_mean(name, KEYS)}")
 
 
 def choose(records: Sequence[Record], wanted: Mapping[str, str]) -> list[Record]:

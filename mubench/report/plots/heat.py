@@ -1,0 +1,68 @@
+"""Heat map: methods by tasks, each task's best at one end of the scale; the numbers stand in the cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mubench.report.closing import number
+from mubench.report.layout import Layout, Shape, layouts
+from mubench.report.plots.style import figure, slug
+from mubench.report.sheets import Column, Sheet
+from mubench.statistics.seeds import summarise
+
+
+def heat(sheets: Sequence[Sheet], width: str) -> dict[str, Any]:
+    """A map for each metric: shade is the place of a method's mean score between the worst and the best."""
+    scores = {
+        (sheet.place.task, column.name): column
+        for sheet in sheets
+        for column in sheet.columns
+        if column.scores
+    }
+    found = {}
+    for layout in layouts(sheets, Shape(columns="task")):
+        name = layout.title.rpartition(" · ")[2].split()[0]
+        shades = _shades(
+            layout, {task: column for (task, metric), column in scores.items() if metric == name}
+        )
+        if not np.isnan(shades).all():
+            found[slug(layout.title)] = _picture(layout, shades, width)
+    return found
+
+
+def _shades(layout: Layout, columns: dict[str, Column]) -> np.ndarray:
+    """(rows, tasks): 0 the worst of the task's competing methods, 1 the best; NaN where none competes."""
+    found = np.full((len(layout.rows), len(layout.columns)), np.nan)
+    for place, task in enumerate(layout.columns):
+        column = columns.get(task)
+        means = {label: summarise(scores).mean for label, scores in column.scores.items()} if column else {}
+        if len(means) > 1:
+            order = sorted(means.values())
+            for row, label in enumerate(layout.rows):
+                if label in means:
+                    found[row, place] = np.searchsorted(order, means[label], "right") - 1
+            found[:, place] /= len(order) - 1
+    return found
+
+
+def _picture(layout: Layout, shades: np.ndarray, width: str) -> Any:
+    drawn = figure(width)
+    drawn.set_size_inches(drawn.get_figwidth(), 0.9 + 0.17 * len(layout.rows))
+    axes = drawn.subplots()
+    axes.imshow(shades, aspect="auto", cmap="Blues", vmin=0, vmax=1.4)
+    axes.grid(visible=False)
+    axes.set_xticks(
+        range(len(layout.columns)), layout.columns, rotation=35, ha="right", rotation_mode="anchor"
+    )
+    axes.set_yticks(range(len(layout.rows)), layout.rows)
+    for row, label in enumerate(layout.rows):
+        for place, task in enumerate(layout.columns):
+            cell = layout.cells.get((label, task))
+            best = cell is not None and cell.standing == "best"
+            axes.text(place, row, number(cell.mean) if cell else "-", ha="center", va="center", fontsize=6,
+                      fontweight="bold" if best else "normal")  # fmt: skip
+    drawn.suptitle(f"{layout.title} (darker is better, bold the best)", fontsize=8)
+    return drawn
