@@ -13,7 +13,7 @@ from mubench.errors import UsageError, did_you_mean
 
 GROUPS = (
     "task", "modality", "model", "method", "recipe", "deletion", "adapter", "curriculum", "optimizer",
-    "evaluation", "attack", "tracking", "sweep",
+    "evaluation", "attack", "tracking", "sweep", "hydra/launcher",
 )  # fmt: skip
 
 
@@ -34,6 +34,7 @@ def installed_dirs() -> tuple[Path, ...]:
 
 def plural(group: str) -> str:
     """The kind that `mubench ls` knows a group by: methods, modalities, curricula, tracking."""
+    group = group.removeprefix("hydra/")
     if group.endswith("um"):
         return f"{group[:-2]}a"
     if group.endswith("ing"):

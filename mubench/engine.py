@@ -24,15 +24,25 @@ def accelerator(cpu: bool) -> Accelerator:
     return Accelerator(cpu=cpu, mixed_precision="no")
 
 
-def available_threads() -> int:
-    """Threads this process may use: its cores, no more than its launcher allows, shared by its workers."""
+def available_cores() -> int:
+    """Cores this process may use: those that the system and a SLURM job leave to it."""
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
         cores = os.cpu_count() or 1
-    limits = [os.environ.get(name, "") for name in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")]
-    allowed = min([cores, *(int(limit) for limit in limits if limit.isdigit() and int(limit))])
+    return _limited(cores, "SLURM_CPUS_PER_TASK")
+
+
+def available_threads() -> int:
+    """Threads this process may use: its cores, no more than its launcher allows, shared by its workers."""
+    allowed = _limited(available_cores(), "OMP_NUM_THREADS")
     return max(1, allowed // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
+def _limited(count: int, name: str) -> int:
+    """A count, or less if a variable of the environment says so."""
+    limit = os.environ.get(name, "")
+    return min(count, int(limit)) if limit.isdigit() and int(limit) else count
 
 
 @dataclass(frozen=True)

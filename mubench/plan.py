@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -58,16 +59,6 @@ class Planner:
         """The typed overrides, globs over a group's choices written out; UsageError for wrong names."""
         return [self._spelt(override) for override in parse(typed)]
 
-    def launched(self, typed: Sequence[str]) -> list[str]:
-        """What Hydra is to launch: as `overrides`, a named sweep's lists among them instead of its own.
-
-        Hydra would spell globs out by other rules: without the choices in subfolders.
-        """
-        with self._hydra():
-            spelt = self.overrides(typed)
-            swept = [override.input_line or "" for override in self._sweep(parse(spelt))]
-        return [*(["hydra.sweeper.params=null"] if swept else []), *swept, *spelt]
-
     def cells(self, typed: Sequence[str], multirun: bool) -> list[RunConfig]:
         """Every run of the command, checked, each once, in the order they will be launched."""
         with self._hydra():
@@ -76,13 +67,47 @@ class Planner:
             if not multirun and not swept:
                 self._refuse_lists(parsed)
             cells = split([*swept, *parsed]) if multirun or swept else [list(typed)]
-            found = {run.fingerprint: run for run in map(self._cell, cells)}
+            runs = [[text for text in cell if not _is_launching(parse([text])[0])] for cell in cells]
+            found = {run.fingerprint: run for run in map(self._cell, runs)}
         return list(found.values())
 
     def is_sweep(self, typed: Sequence[str]) -> bool:
         """Whether a `sweep=` among the overrides makes this a sweep without -m."""
         with self._hydra():
             return bool(self._sweep(parse(self.overrides(typed))))
+
+    def cell(self, overrides: Sequence[str]) -> RunConfig:
+        """One run, from the overrides that `cells` gave it."""
+        with self._hydra():
+            return self._cell(overrides)
+
+    def choices(self, overrides: Sequence[str]) -> dict[str, str | None]:
+        """What a run takes of each group: names by group[@node], of its root config by ""."""
+        if len(self.dirs) == 1:
+            return {}  # mubench's own: nothing can stand in their place
+        with self._hydra():
+            return {"": "run", **self._compose(overrides, hydra=True).hydra.runtime.choices}
+
+    def launcher(self, typed: Sequence[str]) -> tuple[dict[str, Any], Path]:
+        """The settings of the chosen launcher, and the folder that it may use."""
+        with self._hydra():
+            parsed = parse(self.overrides(typed))
+            mine = [o for o in parsed if _is_launching(o) or o.key_or_group in ("out", "sweep")]
+            self._check_launching([o for o in mine if _is_launching(o)])
+            hydra = self._compose([o.input_line or "" for o in mine], hydra=True).hydra
+            node: Any = OmegaConf.to_container(hydra.launcher, resolve=True)
+            return node, Path(hydra.sweep.dir)
+
+    def _check_launching(self, mine: Sequence[Override]) -> None:
+        """UsageError for settings that the chosen launcher does not have, and for lists."""
+        for override in mine:
+            if override.is_sweep_override():
+                raise UsageError(f"{override.input_line}: it is one for all runs")
+        settings = [o for o in mine if o.key_or_group.startswith("hydra.launcher.")]
+        if settings:
+            base = self._compose([o.input_line or "" for o in mine if self._is_group(o)], hydra=True)
+            for override in settings:
+                check_path(override, base)
 
     @contextmanager
     def folders(self) -> Iterator[str]:
@@ -167,6 +192,11 @@ class Planner:
                 raise UsageError(f"{override.input_line} lists several values: add -m for a sweep.")
 
 
+def _is_launching(override: Override) -> bool:
+    """Whether an override is about how runs are launched: no part of any run."""
+    return re.match(r"hydra[./]", override.key_or_group) is not None
+
+
 def parse(typed: Sequence[str]) -> list[Override]:
     """Overrides by Hydra's grammar; UsageError for what is not `key=value`."""
     try:
@@ -199,17 +229,22 @@ def _choices(override: Override) -> list[Any]:
 
 def check_key(override: Override, base: DictConfig) -> None:
     """UsageError with the nearest name if a typed key is none of the config's."""
-    path = override.key_or_group
-    if path.startswith("hydra") or override.is_add() or override.is_force_add():
+    if override.is_add() or override.is_force_add():
         return
+    node, parts = check_path(override, base), override.key_or_group.split(".")
+    if parts[0] == "model" or "optimizer" in parts[:-1]:
+        check_like(override, node)
+
+
+def check_path(override: Override, base: DictConfig) -> Any:
+    """What stands where an override points; UsageError with the nearest name if there is nothing."""
     node: Any = base
-    parts = path.split(".")
+    parts = override.key_or_group.split(".")
     for depth, name in enumerate(parts):
         if not isinstance(node, DictConfig) or name not in node:
             raise UsageError(_unknown(parts[:depth], name, node, base))
         node = OmegaConf.select(base, ".".join(parts[: depth + 1]))
-    if parts[0] == "model" or "optimizer" in parts[:-1]:
-        check_like(override, node)
+    return node
 
 
 def check_like(override: Override, default: Any) -> None:

@@ -17,7 +17,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 FLOORS = [
     ["errors", "fingerprint", "statistics"],
     ["files", "schema", "hub", "catalog", "environment", "official", "extras", "citations", "facts"],
-    ["config"],
+    ["config", "jobs"],
     ["progress", "records", "verified", "metrics.base", "data", "divergence", "checking", "optimizers"],
     ["storage", "modalities", "tasks", "deletion", "curricula", "networks", "plan", "metrics", "evidence"],
     ["models", "encoding", "engine", "effort", "meters", "gradients", "scoring", "archive"],
@@ -33,6 +33,7 @@ FLOORS = [
     ["report", "verify"],
     ["tracking"],
     ["experiment"],
+    ["launching"],
     ["commands"],
     ["cli"],
     ["__main__"],

@@ -49,11 +49,6 @@ def test_a_glob_in_a_named_sweep_counts_in_the_choices_of_a_folder_of_ones_own(t
     cells = planner.cells(["sweep=few"], multirun=False)
     assert {cell.key["method"] for cell in cells} == {"neg_mine", "neggrad", "neggrad_plus"}
     assert len(cells) == 6
-    assert planner.launched(["sweep=few", "deletion=class"]) == [
-        "hydra.sweeper.params=null", "method=neg_mine,neggrad,neggrad_plus", "deletion.ratio=2,4",
-        "sweep=few", "deletion=class",
-    ]  # fmt: skip
-    assert planner.launched(["method=neggrad"]) == ["method=neggrad"]
 
 
 def test_a_named_sweep_adds_its_lists_to_those_typed(planner):

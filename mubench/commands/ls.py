@@ -4,8 +4,8 @@ What there is, a line each; of methods also the sets they read (F: forget, R: re
 and what they apply to; of metrics the goals (↑ more, ↓ less, ≈ as the retrained model) and what they need
 beside the model (O: original, R: retrained, S: shadow models, I: an untrained model, C: several training
 seeds, A: an attack). KIND is tasks, modalities, models, methods, recipes, metrics, deletions, adapters,
-curricula, optimizers, evaluations, attacks, tracking, sweeps or runs. Without a kind: all tasks, models,
-methods, deletions and sweeps.
+curricula, optimizers, evaluations, attacks, tracking, sweeps, launchers or runs. Without a kind: all tasks,
+models, methods, deletions and sweeps.
 
   GLOB              only names that match, such as 'mini/*'
   --json            a JSON object {name: description} (of each kind, if none is named)
@@ -40,6 +40,7 @@ KINDS = {
     "attacks": "attack",
     "tracking": "tracking",
     "sweeps": "sweep",
+    "launchers": "hydra/launcher",
     "runs": "",
 }
 OVERVIEW = ("tasks", "models", "methods", "deletions", "sweeps")

@@ -13,15 +13,12 @@ Takes the overrides of `run`. What is there already is left as it is.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 from mubench.commands.run import planned, print_plan
 from mubench.config import RunConfig
 from mubench.errors import NotApplicable, RunFailed, UsageError
-
-if TYPE_CHECKING:  # imports torch: not for --help
-    from mubench.artifacts import Artifact
 
 
 def main(argv: Sequence[str]) -> int:
@@ -32,11 +29,11 @@ def main(argv: Sequence[str]) -> int:
     if not command.multirun:
         _prepare(command.cells[0], set())
         return 0
-    done: set[str] = set()
+    done: set[Path] = set()
     return max([_attempt(cell, done) for cell in command.cells])
 
 
-def _attempt(cell: RunConfig, done: set[str]) -> int:
+def _attempt(cell: RunConfig, done: set[Path]) -> int:
     """One cell of a sweep; its failure is told, and the others go on."""
     try:
         _prepare(cell, done)
@@ -46,29 +43,11 @@ def _attempt(cell: RunConfig, done: set[str]) -> int:
     return 0
 
 
-def _prepare(cell: RunConfig, done: set[str]) -> None:
+def _prepare(cell: RunConfig, done: set[Path]) -> None:
     """Train or find the models of one cell that are not in `done`; print their folders."""
-    from mubench import artifacts
-    from mubench.progress import Reporter
-    from mubench.shadows import store
-    from mubench.workbench import lay_out
+    from mubench.launching.preparing import prepare
+    from mubench.report.plan import models_of
 
-    roles: list[artifacts.Role] = ["original"]
-    roles += ["retrained"] if cell.settings.evaluation.reference == "retrain" else []
-    wanted = [role for role in roles if str(cell.model_dir(role)) not in done]
-    shadowed = [role for role in store.ROLES if not {str(f) for f in cell.shadow_dirs(role)} <= done]
-    if not wanted and not shadowed:
-        return
-    bench = lay_out(cell, Reporter())
-    with bench.engine.running():
-        for role in wanted:
-            _tell([artifacts.obtain(bench, role)], done)
-        for role in shadowed:
-            _tell(store.obtain(bench, role), done)
-
-
-def _tell(found: Iterable[Artifact], done: set[str]) -> None:
-    """Print the folders of models, and note them."""
-    for artifact in found:
-        done.add(str(artifact.folder))
-        print(artifact.folder, flush=True)
+    wanted = set(models_of(cell)) - done
+    prepare(cell, wanted)
+    done |= wanted

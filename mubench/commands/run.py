@@ -13,28 +13,28 @@ evaluates, and leaves a record. Repeating a command skips what is complete.
   -m, --multirun            lists such as method=salun,scrub become a sweep
   sweep=NAME                a named sweep (mubench ls sweeps)
   --dry-run                 print the resolved config, or a sweep's plan; train nothing
+  hydra/launcher=parallel   several runs at a time on this machine: one per GPU, or the cores shared out
+  hydra/launcher=slurm      jobs of a SLURM cluster (mubench show launcher slurm; docs/clusters.md)
   --config-dir DIR          a folder with your own method/, task/, model/ yamls, importable too;
                             one of the same name takes the place of mubench's
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mubench.checking import check
 from mubench.commands import arguments
 from mubench.config import RunConfig
-from mubench.errors import NotApplicable, RunFailed, UsageError, unexpected
+from mubench.errors import NotApplicable, UsageError
 from mubench.files import check_outputs, writing
 
 if TYPE_CHECKING:  # Hydra takes a third of a second: not for --help
+    from mubench.launching.base import Errand, Launcher, Outcome
     from mubench.plan import Planner
 
-Outcome = tuple[RunConfig, UsageError | RunFailed | None]  # the error, None where all went well
 FLAGS = {"-m": "multirun", "--multirun": "multirun", "--dry-run": "dry-run"}
 
 
@@ -53,11 +53,12 @@ class Command:
 def main(argv: Sequence[str]) -> int:
     """Check everything, then launch; 1 if a run failed."""
     command = planned(argv)
+    launcher, errand = launching(command)
     if command.dry:
         return print_plan(command, command.multirun)
     with writing(command.cells[0].out):
-        outcomes = launch(command)
-    return conclude(outcomes, command.multirun)
+        outcomes = launcher.launch(errand)
+    return 0 if outcomes is None else conclude([*outcomes, *command.refused], command.multirun)
 
 
 def planned(argv: Sequence[str]) -> Command:
@@ -91,6 +92,16 @@ def check_all(cells: Sequence[RunConfig]) -> list[tuple[RunConfig, NotApplicable
     return refused
 
 
+def launching(command: Command) -> tuple[Launcher, Errand]:
+    """The chosen launcher, its settings checked, and what it is to do."""
+    from mubench.checking import component
+    from mubench.launching.base import Errand
+
+    node, folder = command.planner.launcher(command.words)
+    launcher: Launcher = component(node, "hydra.launcher")
+    return launcher, Errand(command.planner, command.cells, command.multirun, folder)
+
+
 def print_plan(command: Command, multirun: bool) -> int:
     """The resolved config of a single run, or the plan of a sweep."""
     if not multirun:
@@ -102,44 +113,6 @@ def print_plan(command: Command, multirun: bool) -> int:
 
     print("\n".join(plan_lines(command.cells, command.refused)))
     return 0
-
-
-def launch(command: Command) -> list[Outcome]:
-    """Let Hydra compose and launch each cell; what became of each, in order."""
-    import hydra
-
-    from mubench import catalog
-    from mubench.experiment import run
-    from mubench.progress import Reporter
-    from mubench.report.closing import closing
-
-    outcomes: list[Outcome] = []
-    planner, multirun = command.planner, command.multirun
-    refused = {cell.fingerprint: reason for cell, reason in command.refused}
-
-    def job(composed: Any) -> None:
-        from hydra.core.hydra_config import HydraConfig
-
-        launched, reporter = HydraConfig.get(), Reporter()
-        config = check(composed, launched.overrides.task)
-        try:
-            if config.fingerprint in refused:
-                raise refused[config.fingerprint]
-            for sentence in catalog.replaced({"": "run", **launched.runtime.choices}, planner.dirs):
-                reporter.say(sentence)
-            closing(run(config, reporter), config.run_dir)
-            outcomes.append((config, None))
-        except Exception as error:  # whatever it is, the other cells go on
-            failure = error if isinstance(error, UsageError | RunFailed) else unexpected(error)
-            outcomes.append((config, failure))
-            if multirun and not isinstance(failure, NotApplicable):
-                print(f"mubench: {failure}", file=sys.stderr)
-
-    sys.argv = ["mubench", *planner.launched(command.words), *(["--multirun"] if multirun else [])]
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are
-    with planner.folders() as packaged:
-        hydra.main(version_base="1.3", config_path=packaged, config_name="run")(job)()
-    return outcomes
 
 
 def conclude(outcomes: Sequence[Outcome], multirun: bool) -> int:

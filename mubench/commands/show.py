@@ -28,6 +28,7 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError("show takes a kind and a name, such as: mubench show method salun")
     kind, name = typed.words
     kind = kind.removesuffix("s") if kind not in KINDS else kind
+    kind = "hydra/launcher" if kind == "launcher" else kind  # as mubench ls names them
     if kind not in KINDS:
         raise UsageError(f"unknown kind '{kind}'.{did_you_mean(kind, KINDS)} (mubench show --help)")
     if kind == "metric":

@@ -1,0 +1,48 @@
+"""A sweep cut into pieces for other processes: shared models first, then the runs that need them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mubench.config import RunConfig
+from mubench.report.plan import shared_models
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One run, or the training of models that several runs share: all that another process needs to know."""
+
+    overrides: tuple[str, ...]  # of the run, as composed
+    run_dir: str
+    models: tuple[str, ...] = ()  # folders of the models to train; none: do the run
+    after: tuple[int, ...] = ()  # places in the list of assignments that this one waits for
+
+    @property
+    def title(self) -> str:
+        """The work in a few words."""
+        return f"models {', '.join(self.models)}" if self.models else self.run_dir
+
+
+def spread(cells: Sequence[RunConfig]) -> list[Assignment]:
+    """An assignment for each run, behind one for each cell that is the first to need models of others' too.
+
+    A model that only one run needs is trained by that run.
+    """
+    missing = [shared_models([cell]) for cell in cells]
+    needed = Counter(folder for folders in missing for folder in folders)
+    owner: dict[str, int] = {}
+    preparing: list[Assignment] = []
+    for cell, folders in zip(cells, missing, strict=True):
+        mine = tuple(folder for folder in folders if needed[folder] > 1 and folder not in owner)
+        if mine:
+            owner |= dict.fromkeys(mine, len(preparing))
+            preparing.append(Assignment(cell.overrides, str(cell.run_dir), mine))
+    runs = [
+        Assignment(
+            cell.overrides, str(cell.run_dir), after=tuple(sorted({owner[f] for f in folders if f in owner}))
+        )
+        for cell, folders in zip(cells, missing, strict=True)
+    ]
+    return preparing + runs

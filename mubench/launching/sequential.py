@@ -1,0 +1,27 @@
+"""One run after another in this process."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from mubench.errors import NotApplicable
+from mubench.launching.attempts import attempt
+from mubench.launching.base import Errand, Launcher, Outcome
+
+
+@dataclass
+class Sequential(Launcher):
+    """Runs share what a process keeps of them: imports, data, original models."""
+
+    name: str = "sequential"
+
+    def launch(self, errand: Errand) -> list[Outcome]:
+        """All runs in their order; in a sweep a failure is told at once, and the others go on."""
+        outcomes: list[Outcome] = []
+        for cell in errand.cells:
+            failure = attempt(cell, errand.planner)
+            outcomes.append((cell, failure))
+            if errand.multirun and failure and not isinstance(failure, NotApplicable):
+                print(f"mubench: {failure}", file=sys.stderr)
+        return outcomes
