@@ -14,6 +14,7 @@ VERBS = {
     "prepare": "train missing original and retrained models only",
     "ls": "tasks, models, methods, metrics, deletions, sweeps or runs: mubench ls methods 'neg*'",
     "show": "one of them in full: mubench show method salun",
+    "search": "a method's settings, by the same budget for each: mubench search method=salun trials=16",
     "table": "finished runs as a table: methods as rows, mean and interval over training seeds",
     "connect": "loss and accuracy on the paths between two unlearned models",
     "score": "metrics of finished runs from their predictions: mubench score RUN metrics=[lira,rmia]",

@@ -22,7 +22,7 @@ from scipy.stats import rankdata
 from mubench.records import Record
 from mubench.report.closing import number
 from mubench.report.rows import value_of
-from mubench.search import FLOOR
+from mubench.search.judging import FLOOR
 
 ASKED = ("bad_teaching", "scrub", "random_label", "salun")
 SPLITS = ("forget", "retain", "test")

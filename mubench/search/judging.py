@@ -1,21 +1,15 @@
-"""Equal-budget search of a method's settings: which trials there are, and how their runs are judged."""
+"""How the runs of a trial are judged: as a distance from the retrained models."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-import numpy as np
-
 from mubench.records import Record
 
-Trial = dict[str, Any]  # settings by their dotted names; unlearning.lr as a share of training.lr
 Values = Mapping[str, Any]
-SHARE = "unlearning.lr"
-EPOCHS = "unlearning.epochs"
 SCORES = ("accuracy", "token_accuracy")  # the first that a task has counts beside the loss
 FLOOR = 1e-3  # a loss below this is as good as none
 NEAR = 0.5  # least distance of log losses that counts as a whole way
@@ -23,12 +17,25 @@ POINTS = 0.1  # of accuracy: the least distance that counts as a whole way
 TOLERATED = 0.03  # accuracy that unlearning may cost
 TOLERATED_LOSS = 1.25  # where there is no accuracy: how often as large the loss may be
 DESTROYED = 10.0  # added to the score of a trial that costs more
-GENTLER = 3  # trials more where each destroyed a model
 
 
 def judged(records: Sequence[Record]) -> float:
     """The distance (at least 0, lower is better) of a task's runs from their retrained models."""
-    return mean(map(distance, records)) + (DESTROYED if destroyed(records) else 0.0)
+    apart = mean(map(distance, records))
+    return apart + DESTROYED if math.isfinite(apart) and destroyed(records) else apart
+
+
+def at_least(done: Sequence[Sequence[Record]], wanted: Sequence[int]) -> float:
+    """What a trial's score cannot fall below, by the runs so far of each task and how many there will be.
+
+    Distances are never negative, so the missing ones add nothing; whether a task's models are destroyed is
+    known once all its runs are there.
+    """
+    known = [
+        judged(records) if len(records) == count else sum(map(distance, records)) / count
+        for records, count in zip(done, wanted, strict=True)
+    ]
+    return mean(known)
 
 
 def distance(record: Record) -> float:
@@ -76,49 +83,9 @@ def _log(values: Values, split: str) -> float:
 
 
 def means(models: Sequence[Values]) -> dict[str, float]:
-    """The mean of each value over models; a value that the first lacks is left out."""
+    """The mean of each value over models; a value that one of them lacks is left out."""
     return {
-        name: mean(values[name] for values in models) for name in models[0] if models[0][name] is not None
+        name: mean(values[name] for values in models)
+        for name in models[0]
+        if all(values.get(name) is not None for values in models)
     }
-
-
-def trials(space: Mapping[str, Sequence[Any]], count: int) -> list[Trial]:
-    """`count` different trials, or as many as there are; the first changes nothing.
-
-    Each setting's values come in random order, all of them before one comes again.
-    """
-    rng = np.random.default_rng(0)
-    searched = {name: list(values) for name, values in sorted(space.items()) if values}
-    most = math.prod(map(len, searched.values())) + 1 if searched else 0
-    found: list[Trial] = [{}] if searched else []
-    draws = {name: _endless(values, rng) for name, values in searched.items()}
-    while len(found) < min(count, most):
-        trial = {name: next(values) for name, values in draws.items()}
-        found += [trial] if trial not in found else []
-    return found
-
-
-def gentler(trial: Trial, forgets: bool) -> list[Trial]:
-    """What is tried where every trial destroyed a model, the best of them being this one.
-
-    A method that works on D_f goes less far at a lower rate; one that damages the weights and trains them on
-    D_r again recovers by more passes.
-    """
-    if SHARE not in trial:
-        return []
-    if forgets:
-        return [{**trial, SHARE: float(f"{trial[SHARE] / 4**power:.3g}")} for power in range(1, 1 + GENTLER)]
-    return [{**trial, EPOCHS: int(trial[EPOCHS]) * 2**power} for power in range(1, 1 + GENTLER)]
-
-
-def _endless(values: Sequence[Any], rng: np.random.Generator) -> Iterator[Any]:
-    while True:
-        yield from (values[place] for place in rng.permutation(len(values)))
-
-
-def typed(trial: Trial) -> list[str]:
-    """A trial as overrides of `mubench run`."""
-    return [
-        f"{name}='${{mul:${{training.lr}},{value}}}'" if name == SHARE else f"{name}={json.dumps(value)}"
-        for name, value in trial.items()
-    ]

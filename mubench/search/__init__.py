@@ -1,0 +1,1 @@
+"""Equal-budget search of a method's settings on validation forget sets (docs/search.md)."""
