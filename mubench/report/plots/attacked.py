@@ -55,7 +55,7 @@ def _picture(
     score = next(name for name in SCORES if any(name in curve for curve in told))
     sources = list(dict.fromkeys(source for several in methods.values() for one in several for source in one))
     down = len(sources) if width == "column" else -(-len(sources) // 2)
-    drawn = figure(width, 0.5 * down / (1 if width == "column" else 2) + 0.2)
+    drawn = figure(width, 0.5 * down / (1 if width == "column" else 2) + 0.05)
     grid = drawn.subplots(down, 1 if width == "column" else 2, squeeze=False, sharey=True)
     handles: dict[str, Any] = {}
     for axes, source in zip(grid.flat, sources, strict=False):

@@ -38,7 +38,7 @@ def _picture(sheets: Sequence[Sheet], marks: Mapping[str, Look], width: str) -> 
     names = list(dict.fromkeys(column.name for sheet in sheets for column in sheet.columns))
     across = 1 if width == "column" else min(len(names), 3)
     down = -(-len(names) // across)
-    drawn = figure(width, 0.62 * down / across + 0.22)
+    drawn = figure(width, 0.62 * down / across + 0.05)
     grid = drawn.subplots(down, across, squeeze=False, sharex=True)
     handles: dict[str, Any] = {}
     for axes, name in zip(grid.flat, names, strict=False):

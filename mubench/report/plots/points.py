@@ -48,7 +48,7 @@ def _each(sheets: Sequence[Sheet], width: str, pairs: Sequence[tuple[str, str]])
 
 
 def _picture(sheet: Sheet, across: Column, up: Column, marks: dict[str, Look], width: str) -> Any:
-    drawn = figure(width, 0.95 if width == "column" else 0.6)
+    drawn = figure(width, 0.75 if width == "column" else 0.5)
     axes, handles = drawn.subplots(), {}
     timed = across.name == "unlearn_seconds"  # the original took none
     for label in sheet.rows:

@@ -16,6 +16,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # 7, prime to 6: pairs repeat after 42
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 WIDTHS = {"column": 3.35, "page": 6.9}  # inches: one and two columns of the usual conference styles
+LINE = 0.15  # inches of a legend's line
 FORMATS = ("png", "svg", "pdf")
 DATES = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # left out
 SETTINGS: dict[str, Any] = {
@@ -62,11 +63,13 @@ def figure(width: str, ratio: float = 0.75) -> Any:
 
 
 def legend(figure: Any, handles: Mapping[str, Any], width: str) -> None:
-    """All names below the axes, in as many columns as fit."""
+    """All names below the axes, in as many columns as fit; the figure grows by what they take."""
     if handles:
         longest = max(map(len, handles))
         columns = max(1, min(len(handles), int(WIDTHS[width] * 16 / (longest + 5))))
         figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns)
+        across, down = figure.get_size_inches()
+        figure.set_size_inches(across, down + LINE * (-(-len(handles) // columns)) + LINE / 2)
 
 
 def save(figure: Any, place: Path, formats: Sequence[str]) -> list[Path]:
