@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 
-from mubench.records import Record, query
+from mubench.index import query
+from mubench.records import Record
 from mubench.report.closing import number
 from mubench.report.rows import REFERENCES, value_of
 

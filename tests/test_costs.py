@@ -14,9 +14,9 @@ from mubench import costs, meters
 from mubench.data import Batch
 from mubench.effort import Effort
 from mubench.engine import Engine
+from mubench.index import query
 from mubench.meters import Cost, Meter, energy_counter, opened
 from mubench.modalities.image import Image
-from mubench.records import query
 from mubench.schema import Trainer
 from mubench.tally import Tally
 

@@ -10,7 +10,8 @@ import jsonschema
 import pytest
 
 from mubench.files import Corrupt, locked
-from mubench.records import Record, finished, query, read
+from mubench.index import Brief, query
+from mubench.records import Record, finished, read
 from mubench.report.status import state
 
 ROOT = Path(__file__).parents[1]
@@ -116,8 +117,8 @@ def test_query_tells_whole_corrupt_and_unfinished_apart(tmp_path, cli):
 def test_a_run_whose_lock_is_held_is_running(tmp_path):
     folder = tmp_path / "runs" / "digits" / "a"
     with locked(folder / ".lock", lambda: None):
-        assert state(folder, None) == ("running", "")
-    assert state(folder, None)[0] == "unfinished"
+        assert state(Brief(folder, None)) == ("running", "")
+    assert state(Brief(folder, None))[0] == "unfinished"
 
 
 def test_a_real_record_follows_the_schema_and_keeps_its_shape(first):

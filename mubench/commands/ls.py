@@ -78,10 +78,10 @@ def entries(kind: str, dirs: list[Path], out: Path) -> dict[str, str]:
 
         return {name: METRICS[name].summary for name in sorted(METRICS)}
     if kind == "runs":
-        from mubench.records import query
+        from mubench.index import briefs
         from mubench.report.status import state
 
-        return {str(folder): state(folder, record)[0] for folder, record in query(out)}
+        return {str(run.folder): state(run)[0] for run in briefs(out)}
     group = KINDS[kind]
     return {name: catalog.describe(group, name, dirs) for name in catalog.names(group, dirs)}
 

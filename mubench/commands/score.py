@@ -68,7 +68,8 @@ def _read(words: Sequence[str]) -> tuple[list[Path], list[str]]:
 def _runs(places: Sequence[Path], named: bool) -> tuple[list[Path], list[UsageError]]:
     """Directories of complete runs, and what is wrong with others below an outputs folder."""
     from mubench.files import Corrupt
-    from mubench.records import Record, query
+    from mubench.index import query
+    from mubench.records import Record
 
     folders: list[Path] = []
     failures: list[UsageError] = []
@@ -76,7 +77,7 @@ def _runs(places: Sequence[Path], named: bool) -> tuple[list[Path], list[UsageEr
         if (place / "config.yaml").is_file() or (place / "record.json").is_file():
             folders.append(place)
             continue
-        below = list(query(place))
+        below = query(place)
         if not below:
             hint = "" if named else " (mubench score RUN ...)"
             raise UsageError(f"{place} is neither a run's directory nor an outputs folder with runs{hint}")

@@ -1,30 +1,62 @@
 """usage: mubench status [GLOB] [out=PATH]
+       mubench status sweep=NAME [key=value ...] [-m] [out=PATH] [--config-dir DIR]
 
-What is done, failed, diverged, corrupt or unfinished, with the reason of each failure.
+What is done, running, failed, diverged, corrupt or unfinished, with the reason of each failure and the log
+of the run. With the overrides of `mubench run`: the same of the runs of that plan, and which of them are
+missing or do not apply.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
+from pathlib import Path
 
 from mubench.commands import arguments
-from mubench.records import query
+from mubench.index import Brief, briefs
 from mubench.report.status import state
+
+FLAGS = {"-m": "multirun", "--multirun": "multirun"}
+Line = tuple[str, str, str]  # run directory below out/runs, where it stands, why
 
 
 def main(argv: Sequence[str]) -> int:
     """Print counts, then a line for each run that is not complete."""
-    out, words = arguments.out_of(arguments.read(argv, {}).words)
-    pattern = words[0] if words else "*"
-    runs = out / "runs"
-    found = [(str(folder.relative_to(runs)), *state(folder, record)) for folder, record in query(out)]
-    found = [run for run in found if fnmatch(run[0], pattern)]
-    counts = Counter(word for _, word, _ in found)
+    typed = arguments.read(argv, FLAGS)
+    out, words = arguments.out_of(typed.words)
+    if typed.flags or any("=" in word for word in words):
+        _tell(out, list(_planned(argv, out)))
+    else:
+        pattern = words[0] if words else "*"
+        found = (_line(run, out) for run in briefs(out))
+        _tell(out, [line for line in found if fnmatch(line[0], pattern)])
+    return 0
+
+
+def _line(run: Brief, out: Path) -> Line:
+    return str(run.folder.relative_to(out / "runs")), *state(run)
+
+
+def _planned(argv: Sequence[str], out: Path) -> Iterator[Line]:
+    """The runs that `mubench run` would start, as they stand."""
+    from mubench.commands.run import planned
+
+    command = planned(argv)
+    known = {run.folder: run for run in briefs(out)}
+    for cell in command.cells:
+        yield _line(known.get(cell.run_dir, Brief(cell.run_dir, "missing")), out)
+    for cell, reason in command.refused:
+        yield str(cell.run_dir.relative_to(out / "runs")), "n/a", str(reason)
+
+
+def _tell(out: Path, lines: Sequence[Line]) -> None:
+    counts = Counter(word for _, word, _ in lines)
     summary = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
-    print(f"{len(found)} runs in {out}" + (f": {summary}" if found else ""))
-    for name, word, why in found:
+    print(f"{len(lines)} runs in {out}" + (f": {summary}" if lines else ""))
+    for name, word, why in lines:
         if word != "complete":
             print(f"  {word:10} {name}{f': {why}' if why else ''}")
-    return 0
+        log = out / "runs" / name / "log.txt"
+        if word in ("failed", "diverged", "unfinished", "running") and log.is_file():
+            print(f"             {log}")

@@ -23,20 +23,31 @@ def check_name(name: str) -> None:
 
 def choose(records: Sequence[Record], wanted: Mapping[str, str]) -> list[Record]:
     """The records whose values are among those wanted; UsageError for a setting that none has."""
-    if not wanted or not records:
-        return list(records)
-    told = [settings(record) for record in records]
-    known = {name for one in told for name in one}
-    for name in wanted:
-        if name not in known:
+    if not records:
+        return []
+    left = list(records)
+    for name, text in wanted.items():
+        values = [setting(record, name) for record in records]
+        if all(value is ... for value in values):
+            known = {each for record in records for each in settings(record)}
             raise UsageError(f"no record has the setting '{name}'.{did_you_mean(name, known)}")
+        among = [any(_is(value, one) for one in text.split(",")) for value in values]
+        fitting = {id(record) for record, fits in zip(records, among, strict=True) if fits}
+        left = [record for record in left if id(record) in fitting]
+    return left
 
-    def fits(values: Mapping[str, Any]) -> bool:
-        return all(
-            any(_is(values.get(name, ...), one) for one in text.split(",")) for name, text in wanted.items()
-        )
 
-    return [record for record, values in zip(records, told, strict=True) if fits(values)]
+def setting(record: Record, name: str) -> Any:
+    """What `settings` gives by one name, without the others; ... where it gives nothing."""
+    if name == "fingerprint":
+        return record.fingerprint
+    if name in KEYS:
+        return record.key[name]
+    root, *inner = name.split(".")
+    node = getattr(record, root) if root in PARTS else record.config.get(root, ...)
+    while inner and isinstance(node, Mapping):
+        node = node.get(inner.pop(0), ...)
+    return ... if inner or isinstance(node, Mapping) else node
 
 
 def settings(record: Record) -> dict[str, Any]:
@@ -75,7 +86,7 @@ def first_difference(
 ) -> tuple[str, dict[str, list[str]]] | None:
     """The first setting under these names in which runs differ: its name, and labels by the value's text."""
     seen: dict[str, dict[str, list[str]]] = {}
-    runs = [(label, settings(record)) for label, record in labelled]
+    runs = [(label, settings(record)) for label, record in _unlike(labelled, under)]
     names = dict.fromkeys(name for _, values in runs for name in values)
     roots = tuple(f"{name}." for name in under)
     for name in names:
@@ -85,6 +96,22 @@ def first_difference(
                 if label not in labels:
                     labels.append(label)
     return next(((name, values) for name, values in seen.items() if len(values) > 1), None)
+
+
+def _unlike(labelled: Iterable[tuple[str, Record]], under: Sequence[str]) -> list[tuple[str, Record]]:
+    """The runs but those that hold, under these names, the very parts of an earlier one of their label."""
+    roots = [name.split(".")[0] for name in under]
+    found: dict[tuple[Any, ...], tuple[str, Record]] = {}
+    for label, record in labelled:
+        parts = [getattr(record, root, None) or record.config.get(root) for root in roots]
+        chosen = [record.key[root] for root in roots if root in KEYS]
+        found.setdefault((label, *(_sameness(part) for part in parts), *chosen), (label, record))
+    return list(found.values())
+
+
+def _sameness(part: Any) -> Any:
+    """Equal for the same mapping or an equal value."""
+    return part if isinstance(part, str | int | float | None) else id(part)
 
 
 def typed(value: Any) -> str:

@@ -6,17 +6,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from mubench.files import Corrupt
-from mubench.records import Record
+from mubench.index import Brief
 
 
-def state(folder: Path, record: Record | Corrupt | None) -> tuple[str, str]:
+def state(run: Brief) -> tuple[str, str]:
     """(complete | failed | diverged | corrupt | running | unfinished, why)."""
-    if isinstance(record, Corrupt):
-        return "corrupt", str(record)
-    if record is not None:
-        return record.status, record.error or ""
-    if _held(folder / ".lock"):
+    if run.status is not None:
+        return run.status, run.error or ""
+    if _held(run.folder / ".lock"):
         return "running", ""
     return "unfinished", "interrupted; the same command goes on"
 

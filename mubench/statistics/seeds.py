@@ -25,6 +25,10 @@ def averaged(values: Values, depth: int = 1) -> dict[Seeds, float]:
     """Means over the innermost level, then the next, until the keys are `depth` long."""
     found = dict(values)
     while any(len(key) > depth for key in found):
+        shorter = {key[:-1]: value for key, value in found.items()}
+        if len(shorter) == len(found):  # one of each: nothing to average
+            found = shorter
+            continue
         groups = defaultdict(list)
         for key, value in found.items():
             groups[key[:-1]].append(value)
