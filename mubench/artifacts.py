@@ -10,11 +10,11 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from mubench import costs, evidence, models
+from mubench import costs, evidence, models, processes
 from mubench.data import Stream
 from mubench.effort import Effort
 from mubench.environment import now, versions
-from mubench.files import Corrupt, clear_leftovers, locked, seal, unseal, writing
+from mubench.files import Corrupt, clear_leftovers, seal, unseal, writing
 from mubench.meters import Cost, Meter
 from mubench.metrics.base import Splits
 from mubench.training import Fit, Pass
@@ -47,7 +47,7 @@ def obtain(bench: Workbench, role: Role) -> Artifact:
 
     found = stored(bench, role)
     if found is None:
-        with writing(folder), locked(folder.with_suffix(".lock"), waiting):
+        with writing(folder), processes.locked(folder.with_suffix(".lock"), waiting):
             found = stored(bench, role, warn=False) or _train(bench, role, folder)
     return found
 
@@ -60,7 +60,7 @@ def stored(bench: Workbench, role: Role, warn: bool = True) -> Artifact | None:
 def read(bench: Workbench, role: Role, folder: Path, title: str | None) -> Artifact | None:
     """The model in a folder, None if there is none or it is damaged; that is told if it has a title."""
     try:
-        content = unseal(folder, ["cost"])
+        content = processes.shared(lambda: unseal(folder, ["cost"]))
     except Corrupt as error:
         if title is not None:
             bench.reporter.warn(f"{error}; {title} is trained again")
@@ -72,7 +72,7 @@ def read(bench: Workbench, role: Role, folder: Path, title: str | None) -> Artif
 
 
 def _train(bench: Workbench, role: Role, folder: Path) -> Artifact:
-    begin(folder)
+    processes.shared(lambda: begin(folder))
     rows = rows_of(bench, role)
     started, meter = now(), Meter(bench.engine.device)
     model, effort = _make(bench, role, rows, folder / "checkpoint.pt")
@@ -81,7 +81,7 @@ def _train(bench: Workbench, role: Role, folder: Path) -> Artifact:
     predictions = keep(bench, folder, model)
     facts = {"role": role, "fingerprint": bench.config.model_fingerprint(role)}
     finish(bench, folder, cost, {**facts, "examples": len(rows), "started": started})
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    processes.shared(lambda: (folder / "checkpoint.pt").unlink(missing_ok=True))
     return Artifact(role, folder, predictions, cost)
 
 
@@ -101,8 +101,12 @@ def begin(folder: Path) -> None:
 def keep(bench: Workbench, folder: Path, model: nn.Module) -> Splits:
     """Store a model's weights, and its predictions on all training rows, validation and test."""
     predictions = {name: bench.predict(model, name) for name in bench.columns}
-    models.save(model, folder / "model.safetensors")
-    evidence.save(predictions, folder / "predictions.safetensors")
+
+    def write() -> None:
+        models.save(model, folder / "model.safetensors")
+        evidence.save(predictions, folder / "predictions.safetensors")
+
+    processes.shared(write)
     return predictions
 
 
@@ -116,7 +120,7 @@ def finish(bench: Workbench, folder: Path, cost: Cost, facts: Mapping[str, Any])
         "environment": {**versions(), **bench.engine.describe()},
         "finished": now(),
     }
-    seal(folder, ["model.safetensors", "predictions.safetensors"], content)
+    processes.shared(lambda: seal(folder, ["model.safetensors", "predictions.safetensors"], content))
 
 
 def _make(bench: Workbench, role: Role, rows: torch.Tensor, checkpoint: Path) -> tuple[nn.Module, Effort]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mubench import processes
 from mubench.errors import RunFailed
 from mubench.files import write_atomically
 
@@ -45,13 +46,14 @@ class State:
         self.passed, self.skip = self.passed + 1, 0
 
     def export(self) -> dict[str, Any]:
-        """Everything, as tensors and numbers; global generators (dropout) included."""
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+        """Everything, as tensors and numbers; the global generators (dropout) of every process included."""
+        own = {"cpu": torch.get_rng_state()}
+        if torch.cuda.is_initialized():
+            own["cuda"] = torch.cuda.get_rng_state()
         generators = {
             "order": self.order_at_start,
             "noise": self.noise.get_state(),
-            "cpu": torch.get_rng_state(),
-            "cuda": cuda,
+            "own": processes.gathered([own]),
         }
         return {**{name: getattr(self, name) for name in _NUMBERS}, "generators": generators}
 
@@ -62,9 +64,13 @@ class State:
         generators = saved["generators"]
         self.order.set_state(generators["order"])
         self.noise.set_state(generators["noise"])
-        torch.set_rng_state(generators["cpu"])
-        if generators["cuda"]:
-            torch.cuda.set_rng_state_all(generators["cuda"])
+        place = processes.rank()
+        if place >= len(generators["own"]):  # of a training with fewer processes: dropout is drawn anew here
+            return
+        own = generators["own"][place]
+        torch.set_rng_state(own["cpu"])
+        if "cuda" in own and torch.cuda.is_initialized():
+            torch.cuda.set_rng_state(own["cuda"])
 
 
 @dataclass
@@ -79,23 +85,29 @@ class Checkpoint:
 
     def save_if_due(self, parts: dict[str, Any], state: State) -> None:
         """Write everything that the rest of the training depends on, if it is time."""
-        if self.path is None or time.monotonic() - self._saved < 60 * self.minutes:
+        path = self.path
+        if path is None or not processes.shared(self._due):
             return
-        content = {name: part.state_dict() for name, part in parts.items()}
-        content["state"] = state.export()
-        write_atomically(self.path, lambda path: torch.save(content, path))
+        content = {"state": state.export()}
+        if processes.main():
+            content |= {name: part.state_dict() for name, part in parts.items()}
+        processes.shared(lambda: write_atomically(path, lambda file: torch.save(content, file)))
         self._saved = time.monotonic()
+
+    def _due(self) -> bool:
+        return time.monotonic() - self._saved >= 60 * self.minutes
 
     def load(self, parts: dict[str, Any], state: State) -> bool:
         """Restore the parts and the state; False if there is no checkpoint."""
-        if self.path is None or not self.path.is_file():
+        path = self.path
+        if path is None or not processes.shared(path.is_file):
             return False
         try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many kinds for a damaged archive
-            self.path.unlink()
+            path.unlink(missing_ok=True)
             raise RunFailed(
-                f"the checkpoint {self.path} cannot be read and was removed; "
+                f"the checkpoint {path} cannot be read and was removed; "
                 "the same command starts this training again"
             ) from error
         for name, part in parts.items():

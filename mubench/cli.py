@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from mubench import failing, processes
 from mubench.errors import RunFailed, UsageError, did_you_mean, unexpected
 
 VERBS = {
@@ -24,6 +25,7 @@ VERBS = {
     "status": "what is done, failed or unfinished below outputs/",
     "env": "versions and device, for a bug report",
 }
+SHARED = ("run", "prepare")  # verbs that several processes may carry out together
 HELP = f"""mubench: the benchmark runner for machine unlearning
 
 usage: mubench VERB [options] [key=value ...]
@@ -45,19 +47,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status = _dispatch(words)
         sys.stdout.flush()
-        return status
-    except UsageError as error:
-        return _complain(error, 2)
-    except RunFailed as error:
-        return _complain(error, 1)
+        return failing.leave(status, lambda: None)
     except KeyboardInterrupt:
-        print("mubench: interrupted; the same command goes on from here", file=sys.stderr)
+        if processes.main():
+            print("mubench: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
-        return _complain(unexpected(error), 1)
+    except Exception as raised:
+        error = failing.agreed(raised)
+        error = error if isinstance(error, UsageError | RunFailed) else unexpected(error)
+        return failing.leave(2 if isinstance(error, UsageError) else 1, lambda: _complain(error))
 
 
 def _dispatch(words: list[str]) -> int:
@@ -72,6 +73,8 @@ def _dispatch(words: list[str]) -> int:
     verb, rest = words[0], words[1:]
     if verb not in VERBS:
         raise UsageError(f"unknown command '{verb}'.{did_you_mean(verb, VERBS)} (mubench --help)")
+    if processes.launched() > 1 and verb not in SHARED:
+        raise UsageError(f"mubench {verb} is the work of one process: start it without a launcher")
     module = import_module(f"mubench.commands.{verb}")
     if {"-h", "--help"} & set(rest):
         print(str(module.__doc__).strip())
@@ -80,13 +83,12 @@ def _dispatch(words: list[str]) -> int:
     return status
 
 
-def _complain(error: Exception, status: int) -> int:
+def _complain(error: Exception) -> None:
     if os.environ.get("MUBENCH_DEBUG"):
         import traceback
 
         traceback.print_exception(error)
     print(f"mubench: {error}", file=sys.stderr)
-    return status
 
 
 if __name__ == "__main__":

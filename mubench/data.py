@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mubench import processes
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -22,6 +24,16 @@ class Batch:
     def __len__(self) -> int:
         return len(self.index)
 
+    @property
+    def width(self) -> int:
+        """Rows that it may be cut between."""
+        return len(self.index)
+
+    def part(self, rows: slice) -> Batch:
+        """Some consecutive rows."""
+        inputs = {name: values[rows] for name, values in self.inputs.items()}
+        return Batch(inputs, self.targets[rows], self.index[rows])
+
 
 @dataclass(frozen=True)
 class Paired:
@@ -33,6 +45,15 @@ class Paired:
     def __len__(self) -> int:
         return len(self.forget) + len(self.retain)
 
+    @property
+    def width(self) -> int:
+        """Rows that it may be cut between: of D_f, each beside one of D_r."""
+        return len(self.forget)
+
+    def part(self, rows: slice) -> Paired:
+        """Some consecutive rows of both."""
+        return Paired(self.forget.part(rows), self.retain.part(rows))
+
     def joined(self) -> Batch:
         """Both in one batch, forget rows first, so that one forward serves both."""
         return concatenate(self.forget, self.retain)
@@ -40,11 +61,7 @@ class Paired:
     def parted(self, joined: Batch) -> Paired:
         """Rows of a joined batch side by side again."""
         count = len(self.forget)
-        halves = (slice(None, count), slice(count, None))
-        return Paired(*(
-            Batch({k: v[rows] for k, v in joined.inputs.items()}, joined.targets[rows], joined.index[rows])
-            for rows in halves
-        ))  # fmt: skip
+        return Paired(joined.part(slice(None, count)), joined.part(slice(count, None)))
 
     def split(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Values of the joined batch's rows as D_f's (B, ...) and D_r's (B, ...)."""
@@ -163,6 +180,13 @@ class Stream:
         order = rows.to(self.columns.targets.device)
         for chunk in list(order.split(self.batch_size))[skip:]:
             yield self.columns.take(chunk, self.device)
+
+    def shared_out(self) -> Iterator[tuple[int, Batch]]:
+        """The batches of one pass in the rows' order that fall to this process, with their numbers."""
+        order = self.rows.to(self.columns.targets.device)
+        for number, chunk in enumerate(order.split(self.batch_size)):
+            if processes.mine(number):
+                yield number, self.columns.take(chunk, self.device)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ import platform
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache, cached_property
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import nn
 
+from mubench import processes
 from mubench.data import Columns
 from mubench.errors import UsageError
 from mubench.schema import Trainer
@@ -20,8 +22,13 @@ from mubench.schema import Trainer
 
 @cache
 def accelerator(cpu: bool) -> Accelerator:
-    """The process's one Accelerator. Precision is ours, so that a launcher's flag cannot change numbers."""
-    return Accelerator(cpu=cpu, mixed_precision="no")
+    """The process's one Accelerator. Precision is ours, so that a launcher's flag cannot change numbers.
+
+    Several processes wait for each other as long as it takes: encoding data, or another command's lock. One
+    that is lost ends them all in other ways (`mubench.failing`).
+    """
+    waits = [InitProcessGroupKwargs(timeout=timedelta(days=7))]
+    return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=waits)
 
 
 def available_cores() -> int:
@@ -61,6 +68,13 @@ class Engine:
         """Device placement and, with several processes, their communication."""
         return accelerator(self.settings.device == "cpu")
 
+    def join(self) -> None:
+        """Meet the other processes of the command; before this they can tell each other nothing."""
+        if processes.launched() > 1 and self.accelerator.num_processes != processes.launched():
+            raise UsageError(
+                f"started as {processes.launched()} processes, of which {self.accelerator.num_processes} met"
+            )
+
     @property
     def device(self) -> torch.device:
         """Where the model and its batches are."""
@@ -85,6 +99,7 @@ class Engine:
             "threads": str(threads),
             "vectors": torch.backends.cpu.get_cpu_capability(),  # the CPU's instructions that torch uses
             "precision": precision,
+            "processes": str(processes.launched()),
         }
 
     def autocast(self) -> AbstractContextManager[object]:

@@ -49,7 +49,7 @@ def rows_of(bench: Workbench) -> dict[str, np.ndarray]:
 def of_artifact(bench: Workbench, artifact: Artifact, metrics: Sequence[Metric]) -> Splits:
     """A shared model's predictions, with what some of the metrics read besides."""
     found = cut(bench, artifact)
-    return _completed(bench, found, metrics, cache(lambda: artifact.model(bench)), artifact.folder)
+    return completed(bench, found, metrics, cache(lambda: artifact.model(bench)), artifact.folder)
 
 
 def cut(bench: Workbench, artifact: Artifact) -> Splits:
@@ -61,16 +61,19 @@ def cut(bench: Workbench, artifact: Artifact) -> Splits:
     }  # fmt: skip
 
 
-def of_model(bench: Workbench, model: nn.Module, metrics: Sequence[Metric]) -> Splits:
+def predictions(bench: Workbench, model: nn.Module) -> Splits:
     """Predictions of a model on every split, each once."""
-    rows = rows_of(bench)
-    found = {name: bench.predict(model, name, rows[name]) for name in rows}
-    return _completed(bench, found, metrics, lambda: model, None)
+    return {name: bench.predict(model, name, rows) for name, rows in rows_of(bench).items()}
 
 
-def _completed(
+def of_model(bench: Workbench, model: nn.Module, metrics: Sequence[Metric]) -> Splits:
+    """A model's predictions, with what some of the metrics read besides."""
+    return completed(bench, predictions(bench, model), metrics, lambda: model)
+
+
+def completed(
     bench: Workbench, splits: Splits, metrics: Sequence[Metric], model: Callable[[], nn.Module],
-    folder: Path | None,
+    folder: Path | None = None,
 ) -> Splits:  # fmt: skip
     """The splits with what some of the metrics read besides; a shared model's folder keeps it."""
     rows, kept = rows_of(bench), folder and folder / "generated"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import traceback
+from functools import partial
 
 from omegaconf import OmegaConf
 
-from mubench import environment, records
+from mubench import environment, failing, processes, records
 from mubench.checking import component
 from mubench.config import RunConfig
+from mubench.engine import Engine
 from mubench.errors import Diverged, RunFailed, UsageError
-from mubench.files import Corrupt, clear_leftovers, locked, write_text, writing
+from mubench.files import Corrupt, clear_leftovers, write_text, writing
 from mubench.methods.base import Method
 from mubench.progress import Reporter
 from mubench.records import Record
@@ -26,12 +28,14 @@ def run(config: RunConfig, reporter: Reporter) -> Record:
     of the work leaves a record, and is raised as UsageError, Diverged or RunFailed.
     """
     check(config)
+    Engine(config.settings.trainer).join()
     method = component(config.settings.method, "method")
     folder = config.run_dir
     finished = _complete(config, reporter)
     if finished is None:
         bench = _lay_out(config, method, reporter)
-        with locked(folder / ".lock", lambda: reporter.say("Waiting for another process with this run")):
+        waiting = partial(reporter.say, "Waiting for another process with this run")
+        with processes.locked(folder / ".lock", waiting):
             finished = _complete(config, Reporter(quiet=True))
             if finished is None:
                 reporter.log = folder / "log.txt"
@@ -43,7 +47,9 @@ def run(config: RunConfig, reporter: Reporter) -> Record:
 def _complete(config: RunConfig, reporter: Reporter) -> Record | None:
     """The record of this very run if it is complete, its files whole, and it need not be forced."""
     try:
-        return None if config.settings.force else records.finished(config.run_dir)
+        if config.settings.force:
+            return None
+        return processes.shared(lambda: records.finished(config.run_dir))
     except Corrupt as error:
         reporter.warn(f"{error}; the run is repeated")
         return None
@@ -68,20 +74,14 @@ def _attempt(config: RunConfig, method: Method, bench: Workbench | Exception, re
         try:
             _carry_out(method, bench, record, reporter)
         finally:
-            if record.finished is not None:
+            if record.finished is not None and processes.main():
                 record.write(config.run_dir)
-    return record
+    return processes.shared(lambda: record)
 
 
 def _begin(config: RunConfig) -> Record:
     """Write what the run is, and clear away what an earlier attempt left."""
-    folder = config.run_dir
-    with writing(folder):
-        for name in ("record.json", *records.FILES):
-            (folder / name).unlink(missing_ok=True)
-        clear_leftovers(folder)
-    write_text(folder / "config.yaml", OmegaConf.to_yaml(config.resolved))
-    write_text(folder / "overrides.yaml", OmegaConf.to_yaml(list(config.overrides)))
+    processes.shared(lambda: _clear(config))
     return Record(
         key=config.key,
         fingerprint=config.fingerprint,
@@ -89,6 +89,16 @@ def _begin(config: RunConfig) -> Record:
         overrides=list(config.overrides),
         started=environment.now(),
     )
+
+
+def _clear(config: RunConfig) -> None:
+    folder = config.run_dir
+    with writing(folder):
+        for name in ("record.json", *records.FILES):
+            (folder / name).unlink(missing_ok=True)
+        clear_leftovers(folder)
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(config.resolved))
+    write_text(folder / "overrides.yaml", OmegaConf.to_yaml(list(config.overrides)))
 
 
 def _carry_out(method: Method, bench: Workbench | Exception, record: Record, reporter: Reporter) -> None:
@@ -99,12 +109,13 @@ def _carry_out(method: Method, bench: Workbench | Exception, record: Record, rep
         with bench.engine.running():
             work(bench, method, record)
         record.finished = environment.now()
-    except Exception as error:
+    except Exception as caught:
         reporter.note(traceback.format_exc())
+        error = failing.agreed(caught)
         known = isinstance(error, UsageError | RunFailed)
         sentence = str(error) if known else f"{type(error).__name__}: {error}"
         record.status = "diverged" if isinstance(error, Diverged) else "failed"
         record.error, record.finished = sentence, environment.now()
         if known:
-            raise
+            raise error from caught.__cause__
         raise RunFailed(f"the run failed: {sentence} (details in {reporter.log})") from error

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from mubench import processes
 
 
 @dataclass
@@ -26,6 +29,12 @@ class Cost:
         else:
             self.reasons.pop(name, None)
 
+    def join(self, name: str, values: list[float | None], how: Callable[[list[float]], float]) -> None:
+        """One number of the numbers of several processes, if all have one."""
+        known = [value for value in values if value is not None]
+        if len(known) == len(values):
+            self.numbers[name] = how(known)
+
 
 class Meter:
     """Peak memory, and energy of the device, since it was made."""
@@ -37,7 +46,18 @@ class Meter:
         self._began = None if isinstance(self._counter, str) else self._counter.joules()
 
     def read(self) -> Cost:
-        """`peak_memory_bytes`, `peak_host_memory_bytes`, `energy_joules`."""
+        """`peak_memory_bytes`, `peak_host_memory_bytes`, `energy_joules`.
+
+        Of several processes that of the one that took most memory, and the energy of all.
+        """
+        found = processes.gathered([self._own()])
+        for name in ("peak_memory_bytes", "peak_host_memory_bytes"):
+            found[0].join(name, [cost.numbers[name] for cost in found], max)
+        found[0].join("energy_joules", [cost.numbers["energy_joules"] for cost in found], sum)
+        return found[0]
+
+    def _own(self) -> Cost:
+        """Of this process."""
         cost = Cost()
         for name, value in self._memory.read().items():
             cost.add(name, value, "the system does not tell a process's peak memory")

@@ -14,6 +14,7 @@ from hydra.utils import get_method
 from safetensors.torch import load_model, save_model
 from torch import nn
 
+from mubench import processes
 from mubench.data import Dataset
 from mubench.errors import UsageError
 from mubench.files import write_atomically
@@ -36,6 +37,11 @@ def shadow_seed(seed: int, number: int) -> int:
     Two training seeds share shadow models only where they differ by a multiple of 4,000,037.
     """
     return seed + 4_000_037 * (number + 1)
+
+
+def own_seed(seed: int) -> int:
+    """The seed of a process's own draws in a training, as of dropout: the main one's is the seed itself."""
+    return seed + 5_000_011 * processes.rank()
 
 
 @contextmanager

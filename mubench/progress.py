@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mubench import processes
 from mubench.files import write_text
 
 
 @dataclass
 class Reporter:
-    """Writes to standard error, so that standard output holds results only, and to a log file."""
+    """Writes to standard error, so that standard output holds results only, and to a log file.
+
+    Of several processes the main one's alone does.
+    """
 
     log: Path | None = None
     quiet: bool = False
@@ -26,7 +30,7 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """One line."""
-        if not self.quiet:
+        if not self.quiet and processes.main():
             print(text, file=sys.stderr, flush=True)
         self.note(text)
 
@@ -37,7 +41,7 @@ class Reporter:
     def note(self, text: str) -> None:
         """One line for the log only; kept until there is one. A full disk is told by what matters more."""
         self._unwritten += f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n"
-        if self.log is not None:
+        if self.log is not None and processes.main():
             with suppress(OSError), self.log.open("a", encoding="utf-8") as stream:
                 stream.write(self._unwritten)
             self._unwritten = ""
@@ -56,7 +60,7 @@ class Reporter:
     def stage(self, title: str, total: int) -> Iterator[Stage]:
         """A stage of `total` steps; says how long it took when it ends."""
         stage = Stage(self, title, total)
-        bar = None if self.quiet or not sys.stderr.isatty() else _bar(title, total)
+        bar = None if self.quiet or not processes.main() or not sys.stderr.isatty() else _bar(title, total)
         stage.bar = bar
         try:
             if bar:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mubench import processes
 from mubench.curricula.base import Curriculum, Uniform
 from mubench.data import Batch, Columns, Paired, PairedStream, Stream
 from mubench.effort import Effort
@@ -23,6 +24,8 @@ from mubench.errors import UsageError
 from mubench.gradients import Judged, Score, per_example, size
 from mubench.modalities.base import Modality
 from mubench.models import ModelSpec, teacher_seed
+from mubench.parts.cut import whole
+from mubench.parts.exchange import add_up_gradients
 from mubench.progress import Reporter
 from mubench.remembered import Tables
 from mubench.schema import Recipe
@@ -53,8 +56,7 @@ class Run:
     parts: dict[str, Any] = field(default_factory=dict)  # state of the method's own that checkpoints hold
 
     def __post_init__(self) -> None:
-        self._fits = 0
-        self._tables = Tables()
+        self._fits, self._tables = 0, Tables()
         self._wrong: tuple[int, Tensor] | None = None  # the round they were drawn in, targets of D_f
         self._fit: Fit | None = None
 
@@ -146,6 +148,8 @@ class Run:
 
     # The losses, per example ------------------------------------------------------------------
 
+    whole = staticmethod(whole)  # values of the rows at hand, with those that other processes work on
+
     def losses(self, batch: Batch, model: nn.Module | None = None) -> Tensor:
         """The task's loss on the batch's targets, (B,)."""
         return self.modality.losses(self.logits(batch, model), batch.targets)
@@ -197,8 +201,7 @@ class Run:
         after_pass: Callable[[int], None] | None = None,
     ) -> None:
         """Train on one stream under one loss, for the recipe's epochs if none are given."""
-        count = self.recipe.epochs if epochs is None else epochs
-        self.fit_passes([(stream, loss)] * count, after_pass)
+        self.fit_passes([(stream, loss)] * (self.recipe.epochs if epochs is None else epochs), after_pass)
 
     def fit_passes(
         self,
@@ -207,22 +210,15 @@ class Run:
     ) -> None:
         """Train on a list of passes, each its stream and loss, under one optimizer and schedule."""
         streams = {name: self.stream(name) for name, _ in passes}
-        hooks = replace(self.hooks, after_pass=after_pass)
-        folder = self.checkpoints
+        hooks, folder = replace(self.hooks, after_pass=after_pass), self.checkpoints
         self.curriculum.begin(self.classes)
         self._fit = Fit(
-            self.model,
-            [Pass(streams[name], loss) for name, loss in passes],
-            self.recipe,
-            self.engine,
-            self.seed + 7919 * self._fits,
-            self.reporter,
+            self.model, [Pass(streams[name], loss) for name, loss in passes], self.recipe, self.engine,
+            self.seed + 7919 * self._fits, self.reporter,
             f"unlearn {self._fits + 1}" if self._fits else "unlearn",
-            self.prepare,
-            hooks,
-            folder / f"fit{self._fits}.pt" if folder else None,
+            self.prepare, hooks, folder / f"fit{self._fits}.pt" if folder else None,
             {"curriculum": self.curriculum, "teachers": self._tables, **self.parts},
-        )
+        )  # fmt: skip
         self._fits += 1
         self.effort.begin(self.engine.synchronise)
         self.effort.add(self._fit.run())
@@ -243,12 +239,15 @@ class Run:
             return batch.parted(self.prepare(batch.joined(), generator))
         return self.modality.prepare(batch, self.spec.input, generator)
 
-    @torch.no_grad()
     def error(self, name: str, labels_of: str | None = None) -> float:
         """The mean error on a set, such as the share it gets wrong; only of labels that another set has."""
-        training, wrong, seen = self.model.training, 0.0, 0
+        return processes.shared(lambda: self._error(name, labels_of))
+
+    @torch.no_grad()
+    def _error(self, name: str, labels_of: str | None) -> float:
+        training, rows, wrong, seen = self.model.training, self._rows(name), 0.0, 0
+        split = name if name == "validation" else "train"
         self.model.eval()
-        split, rows = name if name == "validation" else "train", self._rows(name)
         if labels_of is not None:
             known = self.columns["train"].labels[self._rows(labels_of).numpy()]
             rows = rows[torch.from_numpy(np.isin(self.columns[split].labels[rows.numpy()], known))]
@@ -265,13 +264,14 @@ class Run:
         """The gradient of the mean loss over a set or a sample at the current weights, in evaluation mode."""
         self.model.eval()
         self.model.zero_grad(set_to_none=True)
-        stream = self.stream(source) if isinstance(source, str) else source
+        stream, started = self.stream(source) if isinstance(source, str) else source, time.perf_counter()
         total = len(self._rows(source) if isinstance(source, str) else source.rows)
-        started = time.perf_counter()
-        for batch in self.tally.through(self.prepare(batch) for batch in stream.batches(None)):
+        prepared = self.tally.through(self.prepare(batch) for batch in stream.batches(None))
+        for batch in (batch for number, batch in enumerate(prepared) if processes.mine(number)):
             with self.engine.autocast():
                 loss = self.losses(batch).sum() / total
             self.engine.accelerator.backward(loss)
+        add_up_gradients([*self.model.parameters()])
         self.engine.synchronise()
         self.effort.add(Effort(0, total, time.perf_counter() - started))
         found = {n: p.grad for n, p in self.model.named_parameters() if p.grad is not None}

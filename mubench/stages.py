@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from mubench import artifacts, costs, distances, environment, evaluation, models, records, scoring
+from mubench import artifacts, costs, distances, environment, evaluation, models, processes, records, scoring
 from mubench.artifacts import Artifact
 from mubench.attacks import campaign
 from mubench.checking import component
 from mubench.config import RunConfig
 from mubench.curricula.base import Uniform
-from mubench.errors import NotApplicable
+from mubench.errors import NotApplicable, UsageError
 from mubench.evidence import save as save_predictions
 from mubench.evidence import save_distances, save_rows
 from mubench.files import write_atomically
@@ -26,18 +26,20 @@ from mubench.methods.base import Method
 from mubench.metrics.base import Curves, Distances, Metric, Splits, View
 from mubench.modalities.base import Modality
 from mubench.optimization import build_optimizer
+from mubench.parts.exchange import make_alike
 from mubench.progress import Reporter
 from mubench.records import Record
 from mubench.run import Run
 from mubench.shadows import store
+from mubench.summary import of_data, of_forget_set
 from mubench.workbench import Workbench
 
 
 def work(bench: Workbench, method: Method, record: Record) -> None:
     """Everything between the data and the record's numbers."""
-    config, folder = bench.config, bench.config.run_dir
+    config = bench.config
     record.environment = {**environment.versions(), **bench.engine.describe()}
-    record.data, record.forget_set = _data(bench), _forget_set(bench)
+    record.data, record.forget_set = of_data(bench), of_forget_set(bench)
     _announce(bench)
     for sentence in _idle(config, method):
         bench.reporter.say(f"  {sentence}")
@@ -48,8 +50,23 @@ def work(bench: Workbench, method: Method, record: Record) -> None:
     start = retrained if method.starts_from == "retrained" and retrained else original
     run, cost = unlearn(bench, method, start)
     started = time.perf_counter()
+    found = evaluation.predictions(bench, run.model)
+
+    def judge() -> None:
+        cost.add("shadows_seconds", shadows_seconds)
+        _judge(bench, method, record, run, found, original, retrained, others, cost, started)
+
+    processes.shared(judge)
+
+
+def _judge(
+    bench: Workbench, method: Method, record: Record, run: Run, found: Splits, original: Artifact,
+    retrained: Artifact | None, others: dict[str, list[Splits]], cost: Cost, started: float,
+) -> None:  # fmt: skip
+    """Score the predictions of an unlearned model, and leave everything of the run but its record."""
+    config, folder = bench.config, bench.config.run_dir
     metrics = _metrics(config, bench.modality)
-    evidence = _evidence(bench, run, original, retrained, metrics)
+    evidence = _evidence(bench, run, found, original, retrained, metrics)
     if any("incompetent" in metric.needs for metric in metrics):
         evidence["incompetent"] = evaluation.incompetent(bench)
     curves = campaign.carry_out(bench, run.model, original, retrained)
@@ -60,34 +77,12 @@ def work(bench: Workbench, method: Method, record: Record) -> None:
     )  # fmt: skip
     record.metrics, record.reasons = scoring.score(view, metrics)
     cost.add("evaluate_seconds", time.perf_counter() - started)
-    cost.add("shadows_seconds", shadows_seconds)
     _bill(record, bench, cost, method, original, retrained)
     _store(bench, run, evidence["unlearned"], curves)
     if apart is not None:
         save_distances(apart, folder)
     if folder.joinpath("checkpoints").is_dir():
         shutil.rmtree(folder / "checkpoints")
-
-
-def _data(bench: Workbench) -> dict[str, Any]:
-    sizes = {name: len(columns) for name, columns in bench.columns.items()}
-    facts = bench.data.facts
-    known = {"identity": facts["identity"], "classes": len(bench.data.classes)}
-    return {**known, **sizes, **facts.get("notes", {})}
-
-
-def _forget_set(bench: Workbench) -> dict[str, Any]:
-    """Sizes, hash and chance levels: uniform, and the share of the most frequent class in D_f."""
-    split = bench.split
-    labels, classes = bench.data["train"].labels[split.forget], len(bench.data.classes)
-    return {
-        "size": len(split.forget),
-        "retain": len(split.retain),
-        "percent": split.ratio,
-        "sha256": split.sha256,
-        "chance_uniform": 1 / classes if classes else None,
-        "chance_majority": float(np.bincount(labels).max() / len(labels)) if classes else None,
-    }
 
 
 def _fingerprints(config: RunConfig, retrained: Artifact | None) -> dict[str, str | None]:
@@ -137,6 +132,7 @@ def check(config: RunConfig) -> None:
         )
     component(settings.curriculum, "curriculum").check(modality.gives)
     _refuse_idle(config, method)
+    _refuse_apart(config, method)
     _metrics(config, modality)
 
 
@@ -155,6 +151,19 @@ def _refuse_idle(config: RunConfig, method: Method) -> None:
         raise NotApplicable(f"curriculum={name} {idle} losses")
     for typed in _typed(config, "optimizer"):
         raise NotApplicable(f"{typed} {idle} steps")
+
+
+def _refuse_apart(config: RunConfig, method: Method) -> None:
+    """UsageError or NotApplicable for what one process alone can do, where there are several."""
+    if processes.launched() == 1:
+        return
+    if not method.divisible:
+        raise NotApplicable(
+            f"method '{config.key['method']}' works in one process: its loss is no mean over examples, "
+            "which several could share"
+        )
+    if config.settings.trainer.compile:
+        raise UsageError("trainer.compile=true works in one process")
 
 
 def _idle(config: RunConfig, method: Method) -> list[str]:
@@ -221,6 +230,7 @@ def unlearn(bench: Workbench, method: Method, start: Artifact) -> tuple[Run, Cos
     meter, started = Meter(bench.engine.device), time.perf_counter()
     method.prepare(run)
     method.unlearn(run)
+    make_alike(run.model)
     bench.engine.synchronise()
     cost = costs.of_unlearning(run.effort, meter, started, time.perf_counter())
     moving = sum(weight.numel() for weight in run.model.parameters() if weight.requires_grad)
@@ -234,15 +244,16 @@ def _attached(bench: Workbench, network: nn.Module, seed: int) -> nn.Module:
 
 
 def _evidence(
-    bench: Workbench, run: Run, original: Artifact, retrained: Artifact | None, metrics: Sequence[Metric]
-) -> dict[str, Splits]:
-    found = {
+    bench: Workbench, run: Run, found: Splits, original: Artifact, retrained: Artifact | None,
+    metrics: Sequence[Metric],
+) -> dict[str, Splits]:  # fmt: skip
+    evidence = {
         "original": evaluation.of_artifact(bench, original, metrics),
-        "unlearned": evaluation.of_model(bench, run.model, metrics),
+        "unlearned": evaluation.completed(bench, found, metrics, lambda: run.model),
     }
     if retrained is not None:
-        found["retrained"] = evaluation.of_artifact(bench, retrained, metrics)
-    return found
+        evidence["retrained"] = evaluation.of_artifact(bench, retrained, metrics)
+    return evidence
 
 
 def _distances(

@@ -5,6 +5,9 @@ for each pass:                          a stream of batches, and a loss
         loss(prepare(batch)).backward()
         every `accumulate` batches:     after_backward, clip, step, schedule, after_step
     after_pass
+
+Several processes (`mubench.processes`) read the same batches and draw the same augmentation. Each works on
+its part of a batch, and gradients are added up before after_backward, so that all take the same steps.
 """
 
 from __future__ import annotations
@@ -23,8 +26,11 @@ from mubench.checkpoints import Checkpoint, State, parts_of
 from mubench.effort import Effort, flop_counter
 from mubench.engine import Engine
 from mubench.errors import Diverged
-from mubench.models import seeded
+from mubench.models import own_seed, seeded
 from mubench.optimization import build_optimizer, build_schedule
+from mubench.parts.cut import part_of, taken
+from mubench.parts.exchange import add_up_gradients, check_alike, make_alike, summed
+from mubench.parts.normalisation import of_whole_batches
 from mubench.progress import Reporter, Stage
 from mubench.schema import Recipe
 
@@ -145,7 +151,13 @@ class Fit:
     def run(self) -> Effort:
         """Train; Diverged names the batch at which a loss or a weight ceased to be finite."""
         batches = sum(len(p.stream) for p in self.passes)
-        with seeded(self.seed, self.engine.device), self.reporter.stage(self.title, batches) as stage:
+        seed = own_seed(self.seed)
+        with (
+            seeded(seed, self.engine.device),
+            self.reporter.stage(self.title, batches) as stage,
+            of_whole_batches(self.model),
+        ):
+            make_alike(self.model)
             if self._saver.load(self._parts, self._state):
                 self.reporter.say(f"  {self.title}: resuming at step {self._state.steps}")
                 stage.advance(self._state.batches, 0)
@@ -156,6 +168,7 @@ class Fit:
             for number in range(self._state.passed, len(self.passes)):
                 self._pass(number, stage)
             self._check_weights()
+            check_alike(self.model, self.title)
         self.model.eval()
         state, seconds = self._state, time.perf_counter() - self._began
         return Effort(state.steps, state.examples, seconds, earlier, self._all_flops())
@@ -183,16 +196,19 @@ class Fit:
         prepared = self.prepare(batch, self._state.noise)
         total, size = len(current.stream), self.recipe.accumulate
         ragged = total % size if position > total - total % size else 0  # the last, smaller group
-        with self._counting(current.loss, len(batch)):
+        part = part_of(batch.width)
+        own = prepared if part.whole else prepared.part(part.rows)
+        with taken(part), self._counting(current.loss, len(own)):
             with self.engine.autocast():
-                losses = current.loss(prepared)
-            loss = losses.sum()  # each of several models is moved by its own alone
+                losses = current.loss(own)
+            loss = part.weighed(losses.sum())  # each of several models is moved by its own alone
             self.engine.accelerator.backward(loss if size == 1 else loss / (ragged or size))
-        self._unseen.append(losses.detach().mean())
+        self._unseen.append(part.weighed(losses.detach().mean()))
         if position == total or position % size == 0:
             self._update()
 
     def _update(self) -> None:
+        add_up_gradients(self._trainable)
         self.hooks.after_backward()
         if self.recipe.clip is not None:
             nn.utils.clip_grad_norm_(self._trainable, self.recipe.clip)
@@ -204,7 +220,7 @@ class Fit:
 
     def _look(self, stage: Stage) -> list[float]:
         """The losses since the last look; Diverged if one is not finite."""
-        losses: list[float] = torch.stack(self._unseen).float().tolist()
+        losses: list[float] = summed(torch.stack(self._unseen).float()).tolist()
         count = len(losses)
         self._unseen.clear()
         for place, loss in enumerate(losses):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mubench import encoding, models, prediction
+from mubench import encoding, models, prediction, processes
 from mubench.adapters.base import Adapter
 from mubench.checking import component
 from mubench.config import RunConfig
@@ -72,7 +72,7 @@ def lay_out(config: RunConfig, reporter: Reporter) -> Workbench:
     engine = Engine(settings.trainer)
     modality: Modality = component(settings.modality, "modality")
     task = component(settings.task, "task")
-    data = encoding.load(task, modality, settings.model, config.out, reporter)
+    data = processes.main_first(lambda: encoding.load(task, modality, settings.model, config.out, reporter))
     split = component(settings.deletion, "deletion").choose(data, settings.seed.forget)
     spec = models.describe(settings.model, data, modality)
     columns = {name: engine.reside(part) for name, part in data.splits.items()}

@@ -13,6 +13,7 @@ from mubench.curricula.base import Curriculum, needs_classes
 from mubench.curricula.lambert import lambert_w
 from mubench.divergence import precise
 from mubench.errors import UsageError
+from mubench.parts.cut import whole
 from mubench.schema import within
 
 WORDS = ("mean", "log_classes")
@@ -62,7 +63,8 @@ class SuperLoss(Curriculum):
         return self._mean_with(losses, term) if self.tau == "mean" else float(self.tau)
 
     def _mean_with(self, losses: Tensor, term: str) -> Tensor:
-        """The running mean of a term, these losses counted in."""
+        """The running mean of a term, these losses counted in, and those of the batch's other parts."""
+        losses = whole(losses)
         count = self._counts.get(term, 0) + len(losses)
         before = self._means.get(term, losses.new_zeros(())).to(losses)
         self._means[term] = before + (losses - before).sum() / count

@@ -41,6 +41,7 @@ class Method:
     distils: ClassVar[bool] = False  # has terms that vanish, with their gradient, where a teacher agrees
     softmax: ClassVar[bool] = True  # reads scores through their softmax: a constant added is not seen
     additive: ClassVar[bool] = True  # the loss of a batch is the mean of its examples'
+    gathers: ClassVar[bool] = False  # it is not, but asks `run.whole` for what it needs of the other rows
     alternates: ClassVar[bool] = False  # never takes two passes over D_f in a row while D_r's are left
     lowers: ClassVar[bool] = False  # no gradient pulls up the true label's score of a row of D_f
     choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {}  # values of settings that are no numbers
@@ -63,6 +64,11 @@ class Method:
     def acts(self, setting: str, gives: frozenset[str], classes: int) -> bool:
         """Whether a setting can matter for what a modality gives, and for so many classes (0: none)."""
         return True
+
+    @property
+    def divisible(self) -> bool:
+        """Whether several processes may each work on a part of its batches."""
+        return self.additive or self.gathers
 
     def serves(self, modality: Modality) -> bool:
         """Whether it applies to tasks of this modality."""

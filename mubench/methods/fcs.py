@@ -36,6 +36,7 @@ class FCS(Method):
     )
     softmax: ClassVar[bool] = False
     additive: ClassVar[bool] = False
+    gathers: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         within("method.temperature", self.temperature, 0, 1e3, "(]")
@@ -49,7 +50,7 @@ class FCS(Method):
     def push(self, run: Run, batch: Paired) -> Tensor:
         """The contrast of D_f's rows with those of D_r in the batch."""
         forget, retain = batch.split(divergence.precise(run.logits(batch.joined())))
-        likeness = forget @ retain.detach().T / self.temperature
+        likeness = forget @ run.whole(retain).T / self.temperature
         return self.contrast * run.reduce(-likeness.log_softmax(dim=1).mean(dim=1), "contrast")
 
     def descend(self, run: Run, batch: Batch) -> Tensor:

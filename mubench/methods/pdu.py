@@ -55,7 +55,7 @@ class PDU(Method):
         steep = (scores.amax(-1) - scores.mean(-1)).square()
         flat = run.reduce(run.modality.over_labels(steep, batch.forget.targets), "forget")
         losses = run.modality.losses(retain, batch.retain.targets)
-        self._seen.append(losses.detach())
+        self._seen.append(run.whole(losses))
         return flat + self._v * (run.reduce(losses, "retain") - self.epsilon)
 
     def after_step(self, run: Run) -> None:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from mubench import processes
 from mubench.checking import component
 from mubench.errors import NotApplicable, UsageError
 from mubench.methods.base import Method
@@ -69,6 +70,11 @@ class Rum(Method):
         """Whether one of the parts' methods does."""
         return any(method.takes_steps for method in self._methods)
 
+    @property
+    def divisible(self) -> bool:
+        """Whether all of the parts' methods are."""
+        return all(method.divisible for method in self._methods)
+
     def prepare(self, run: Run) -> None:
         """Divide D_f; a method that does not apply to the task is refused before any work."""
         for method in self._methods:
@@ -76,7 +82,7 @@ class Rum(Method):
                 raise NotApplicable(
                     f"method '{method.name}' in 'rum' is for {' or '.join(sorted(method.families))}"
                 )
-        self._parts = strata(run, len(self._methods))
+        self._parts = processes.shared(lambda: strata(run, len(self._methods)))
 
     def unlearn(self, run: Run) -> None:
         """The methods in turn, each from where the one before it stopped."""

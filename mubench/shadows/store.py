@@ -11,16 +11,17 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from mubench import artifacts, costs
+from mubench import artifacts, costs, processes
 from mubench.artifacts import Artifact, Role
 from mubench.effort import Effort
 from mubench.environment import now
 from mubench.errors import RunFailed
-from mubench.files import Corrupt, clear_leftovers, locked, read_json, write_json, writing
+from mubench.files import Corrupt, clear_leftovers, read_json, write_json, writing
 from mubench.meters import Cost, Meter
 from mubench.models import shadow_seed
 from mubench.shadows import abreast
@@ -42,18 +43,23 @@ def obtain(bench: Workbench, role: Role) -> list[Artifact]:
     def waiting() -> None:
         say(f"Waiting for another process to train the {role} shadow models")
 
-    with locked(home.with_suffix(".lock"), waiting):
+    with processes.locked(home.with_suffix(".lock"), waiting):
         there = _found(bench, role, warn=False)
         if missing := [n for n in range(bench.config.settings.shadows) if n not in there]:
             _train(bench, role, missing)
-        with writing(home):
-            clear_leftovers(home)
-            for checkpoint in home.glob("*.pt"):  # of a number of models that nobody asks for any more
-                checkpoint.unlink()
+        processes.shared(lambda: _clear(home))
         found = _found(bench, role, warn=True)
     if len(found) < bench.config.settings.shadows:
         raise RunFailed(f"shadow models in {home} did not stay as they were written")
     return list(found.values())
+
+
+def _clear(home: Path) -> None:
+    """Remove what killed writers left, and checkpoints of numbers of models that nobody asks for any more."""
+    with writing(home):
+        clear_leftovers(home)
+        for checkpoint in home.glob("*.pt"):
+            checkpoint.unlink()
 
 
 def _found(bench: Workbench, role: Role, warn: bool) -> dict[int, Artifact]:
@@ -86,6 +92,8 @@ def _groups(missing: Sequence[int], size: int) -> Iterator[list[int]]:
 
 def _way(bench: Workbench, rows: Tensor) -> Way:
     """How they are trained: tried once for a device and a number, so that resuming goes the same way."""
+    if processes.count() > 1:
+        return Way(1, f"{processes.count()} processes share each training")
     path = bench.config.shadow_dirs("original")[0].parent / "way.json"
     device, settings = bench.engine.device.type, bench.config.settings
     asked = {"device": device, "shadows": settings.shadows, "most": settings.trainer.at_once}
@@ -103,7 +111,7 @@ def _make(bench: Workbench, role: Role, numbers: Sequence[int], rows: Tensor) ->
     config, started, meter = bench.config, now(), Meter(bench.engine.device)
     folders = [config.shadow_dirs(role)[number] for number in numbers]
     for folder in folders:
-        artifacts.begin(folder)
+        processes.shared(partial(artifacts.begin, folder))
     seeds = [shadow_seed(config.settings.seed.train, number) for number in numbers]
     checkpoint = folders[0].parent / f"{zlib.crc32(str(seeds).encode()):08x}.pt"
     models, effort = _trained(bench, seeds, rows, checkpoint, f"{role} shadow {_told(numbers)}")
@@ -115,7 +123,7 @@ def _make(bench: Workbench, role: Role, numbers: Sequence[int], rows: Tensor) ->
     facts = {"role": f"{role} shadow", "fingerprint": fingerprint, "examples": len(rows), "started": started}
     for folder, seed in zip(folders, seeds, strict=True):
         artifacts.finish(bench, folder, cost, {**facts, "seed": seed, "together": len(numbers)})
-    checkpoint.unlink(missing_ok=True)
+    processes.shared(lambda: checkpoint.unlink(missing_ok=True))
 
 
 def _told(numbers: Sequence[int]) -> str:

@@ -1,0 +1,1 @@
+"""What several processes share of a training: rows of each batch, gradients, statistics, weights."""
