@@ -107,12 +107,13 @@ def _upload(found: Sequence[Owed], defaults: Mapping[str, Any], typed: Mapping[s
     server = reach.silenced()
     if why := reach.without_key():
         raise UsageError(f"W&B cannot be reached: {why}")
-    ready = [one.replay(defaults, typed) for one in found]
+    tried = list(wandb_owes.replayed(found, defaults, typed))
+    ready = [one for one, said in tried if said is None]
     if why := reach.without_answer(server):
         raise RunFailed(f"W&B cannot be reached: {why}; {len(ready)} runs wait for the next mubench sync")
     failed = 0
-    for one, said in wandb_owes.upload(ready, typed):
+    for one, said in [*wandb_owes.upload(ready, typed), *(pair for pair in tried if pair[1] is not None)]:
         failed += said is not None
         print(f"{one.folder}: {'uploaded' if said is None else f'not uploaded: {said}'}")
     if failed:
-        raise RunFailed(f"{failed} of {len(ready)} runs were not uploaded; mubench sync tries them again")
+        raise RunFailed(f"{failed} of {len(found)} runs were not uploaded; mubench sync tries them again")

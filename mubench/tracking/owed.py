@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mubench.checking import component
 from mubench.config import outputs_of
 from mubench.records import Record
 from mubench.tracking import contents, kept
+from mubench.tracking.apart import Apart
 from mubench.tracking.kept import Kept
 from mubench.tracking.weights_and_biases import WeightsAndBiases
 
@@ -30,20 +32,17 @@ class Owed:
     unplayed: bool  # nor are its curves
     waiting: tuple[Kept, ...]  # folders of W&B's that are not uploaded, the oldest first
 
-    def replay(self, defaults: Mapping[str, Any], typed: Mapping[str, Any]) -> Owed:
-        """Make a folder of W&B's of what is untold; what is then to upload."""
-        if not self.untold:
-            return self
-        tracker = tracker_of(self.record, defaults, typed)
-        tracker.begin(self.record, self.folder, "offline")
-        try:
-            if self.unplayed:
-                tracker.replay(self.folder)
-            made = tracker.kept
-            tracker.finish(self.record, self.folder)
-        finally:
-            tracker.stop()
-        return Owed(self.folder, self.record, False, False, (*self.waiting, made))
+    def replay(self, apart: Apart, tracker: WeightsAndBiases) -> Owed:
+        """Have a folder of W&B's made of what is untold; what is then to upload."""
+        apart.tell("begin", settings=asdict(tracker), record=asdict(self.record), folder=str(self.folder))
+        path = self.folder / kept.HISTORY
+        if self.unplayed and path.is_file():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                apart.tell("epoch", line=json.loads(line))
+        apart.tell("finish")
+        for _ in apart.heard("finish", 2 * tracker.patience):
+            pass
+        return owed(self.folder, self.record) or self
 
 
 def owed(folder: Path, record: Record) -> Owed | None:
@@ -54,6 +53,27 @@ def owed(folder: Path, record: Record) -> Owed | None:
     unplayed = not any(note and note.get("history") == now["history"] for note in notes)
     waiting = tuple(one for one in there if not one.uploaded)
     return Owed(folder, record, untold, unplayed, waiting) if untold or waiting else None
+
+
+def replayed(
+    runs: Sequence[Owed], defaults: Mapping[str, Any], typed: Mapping[str, Any]
+) -> Iterator[tuple[Owed, str | None]]:
+    """Each run once there is nothing of it that W&B's folders lack, and what went wrong with it."""
+    apart: Apart | None = None
+    try:
+        for run in runs:
+            said = None
+            if run.untold:
+                apart = apart or Apart()
+                try:
+                    run = run.replay(apart, tracker_of(run.record, defaults, typed))
+                except (RuntimeError, TimeoutError, ValueError) as error:
+                    apart.kill()
+                    apart, said = None, str(error)
+            yield run, said
+    finally:
+        if apart is not None:
+            apart.wait()
 
 
 def tracker_of(record: Record, defaults: Mapping[str, Any], typed: Mapping[str, Any]) -> WeightsAndBiases:

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from mubench import processes
 from mubench.progress import Reporter
 from mubench.records import Record
 from mubench.tracking.base import Tracker
@@ -14,8 +15,11 @@ from mubench.tracking.base import Tracker
 
 @contextmanager
 def tracked(tracker: Tracker, record: Record, folder: Path, reporter: Reporter) -> Iterator[None]:
-    """Inside, a run works, and leaves its record in `folder` if it comes to an end."""
-    watch = _Watch(tracker, reporter)
+    """Inside, a run works, and leaves its record in `folder` if it comes to an end.
+
+    Of several processes that work on one run the main one tells.
+    """
+    watch = _Watch(tracker if processes.main() else Tracker(), reporter)
     watch.call(lambda: watch.tracker.start(record, folder, reporter))
     reporter.listener = watch.epoch
     try:
