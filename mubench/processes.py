@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -47,6 +47,16 @@ def rank() -> int:
 def main() -> bool:
     """Whether this is the process that locks, writes and speaks."""
     return rank() == 0
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Inside, what another process than the main one prints goes nowhere."""
+    if main() or os.environ.get("MUBENCH_DEBUG"):
+        yield
+        return
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
 
 
 def mine(number: int) -> bool:

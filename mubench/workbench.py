@@ -70,6 +70,7 @@ def lay_out(config: RunConfig, reporter: Reporter) -> Workbench:
     """Load and encode the data, choose the forget set, describe the network."""
     settings = config.settings
     engine = Engine(settings.trainer)
+    engine.join()
     modality: Modality = component(settings.modality, "modality")
     task = component(settings.task, "task")
     data = processes.main_first(lambda: encoding.load(task, modality, settings.model, config.out, reporter))

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mubench import failing
 from mubench.commands.run import planned, print_plan
 from mubench.config import RunConfig
 from mubench.errors import NotApplicable, RunFailed, UsageError
@@ -37,7 +38,10 @@ def _attempt(cell: RunConfig, done: set[Path]) -> int:
     """One cell of a sweep; its failure is told, and the others go on."""
     try:
         _prepare(cell, done)
-    except (UsageError, RunFailed) as error:
+    except (UsageError, RunFailed) as raised:
+        error = failing.agreed(raised)
+        if failing.parted():
+            raise error from raised
         print(f"mubench: {error}", file=sys.stderr)
         return 0 if isinstance(error, NotApplicable) else 1
     return 0

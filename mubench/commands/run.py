@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mubench import processes
 from mubench.commands import arguments
 from mubench.config import RunConfig
 from mubench.errors import NotApplicable, UsageError
@@ -99,6 +100,8 @@ def launching(command: Command) -> tuple[Launcher, Errand]:
 
     node, folder = command.planner.launcher(command.words)
     launcher: Launcher = component(node, "hydra.launcher")
+    if processes.launched() > 1 and node["name"] != "sequential":
+        raise UsageError(f"hydra/launcher={node['name']} starts processes of its own: leave one of both out")
     return launcher, Errand(command.planner, command.cells, command.multirun, folder)
 
 

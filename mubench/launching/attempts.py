@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mubench import catalog, failing, processes
+from mubench import catalog, failing
 from mubench.config import RunConfig
 from mubench.errors import RunFailed, UsageError, unexpected
 from mubench.experiment import run
@@ -18,9 +18,7 @@ def attempt(cell: RunConfig, planner: Planner) -> Failure | None:
     try:
         for sentence in catalog.replaced(planner.choices(cell.overrides), planner.dirs):
             reporter.say(sentence)
-        record = run(cell, reporter)
-        if processes.main():
-            closing(record, cell.run_dir)
+        closing(run(cell, reporter), cell.run_dir)
     except Exception as raised:  # whatever it is, other runs go on
         error = failing.agreed(raised)
         return error if isinstance(error, UsageError | RunFailed) else unexpected(error)
