@@ -45,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status: 0, 1 (a run failed), 2 (bad input), 130 (interrupted)."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        status = _dispatch(words)
+        with processes.hushed():
+            status = _dispatch(words)
         sys.stdout.flush()
         return failing.leave(status, lambda: None)
     except KeyboardInterrupt:
