@@ -1,6 +1,6 @@
 "use strict";
 // Sorting of tables; the list of runs with search, filters and pages; a run's details. Text only, never HTML.
-const data = JSON.parse(document.getElementById("data").textContent).runs;
+let data, state, texts;
 const KEYS = ["task", "model", "method", "deletion", "seed", "unlearn seed"], PAGE = 100;
 const byId = (id) => document.getElementById(id);
 
@@ -41,9 +41,6 @@ for (const table of document.querySelectorAll("table.sortable")) {
     body.append(...[...body.rows].sort((a, b) => order(key(a), key(b), down)));
   }));
 }
-
-const state = { rows: data.rows, page: 0, sorted: null };
-const texts = new Map(data.rows.map((row) => [row, [...row.key, row.fingerprint].join(" ").toLowerCase()]));
 
 function draw() {
   const body = byId("list").tBodies[0], pages = Math.max(1, Math.ceil(state.rows.length / PAGE));
@@ -115,14 +112,28 @@ function details(row) {
   byId("run").showModal();
 }
 
-for (const [id, place] of [["task", 0], ["method", 2]]) {
-  const names = [...new Set(data.rows.map((row) => row.key[place]))].sort();
-  byId(id).append(...names.map((name) => element("option", name, { value: name })));
-  byId(id).addEventListener("change", choose);
+// The runs stand in the page as JSON, compressed.
+async function unpacked() {
+  const bytes = Uint8Array.from(atob(byId("data").textContent.trim()), (sign) => sign.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return (await new Response(stream).json()).runs;
 }
-byId("search").addEventListener("input", choose);
+
+async function begin() {
+  data = await unpacked();
+  state = { rows: data.rows, page: 0, sorted: null };
+  texts = new Map(data.rows.map((row) => [row, [...row.key, row.fingerprint].join(" ").toLowerCase()]));
+  for (const [id, place] of [["task", 0], ["method", 2]]) {
+    const names = [...new Set(data.rows.map((row) => row.key[place]))].sort();
+    byId(id).append(...names.map((name) => element("option", name, { value: name })));
+    byId(id).addEventListener("change", choose);
+  }
+  byId("search").addEventListener("input", choose);
+  byId("before").addEventListener("click", () => { state.page -= 1; draw(); });
+  byId("after").addEventListener("click", () => { state.page += 1; draw(); });
+  headings();
+  draw();
+}
+
 byId("filters").addEventListener("submit", (event) => event.preventDefault());
-byId("before").addEventListener("click", () => { state.page -= 1; draw(); });
-byId("after").addEventListener("click", () => { state.page += 1; draw(); });
-headings();
-draw();
+begin();
