@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 from mubench import failing, processes
 from mubench.errors import RunFailed, UsageError, did_you_mean, unexpected
@@ -17,6 +18,8 @@ VERBS = {
     "show": "one of them in full: mubench show method salun",
     "search": "a method's settings, by the same budget for each: mubench search method=salun trials=16",
     "table": "finished runs as a table: methods as rows, mean and interval over training seeds",
+    "export": "a submission of finished runs, for leaderboards: mubench export --name GROUP",
+    "import": "take others' submissions: mubench import FILE ...",
     "connect": "loss and accuracy on the paths between two unlearned models",
     "score": "metrics of finished runs from their predictions: mubench score RUN metrics=[lira,rmia]",
     "sync": "upload finished runs to Weights & Biases",
@@ -76,7 +79,7 @@ def _dispatch(words: list[str]) -> int:
         raise UsageError(f"unknown command '{verb}'.{did_you_mean(verb, VERBS)} (mubench --help)")
     if processes.launched() > 1 and verb not in SHARED:
         raise UsageError(f"mubench {verb} is the work of one process: start it without a launcher")
-    module = import_module(f"mubench.commands.{verb}")
+    module = import_module(f"mubench.commands.{verb}{'_' * iskeyword(verb)}")
     if {"-h", "--help"} & set(rest):
         print(str(module.__doc__).strip())
         return 0

@@ -21,7 +21,7 @@ FLOORS = [
     ["failing", "parts"],
     ["progress", "records", "verified", "metrics.base", "data", "divergence", "checking", "optimizers"],
     ["storage", "modalities", "tasks", "deletion", "curricula", "networks", "plan", "metrics", "evidence"],
-    ["models", "encoding", "engine", "effort", "meters", "gradients", "scoring", "archive"],
+    ["models", "encoding", "engine", "effort", "meters", "gradients", "scoring", "archive", "submissions"],
     ["checkpoints", "kept", "remembered", "optimization", "costs", "tally", "prediction", "adapters"],
     ["rescoring"],
     ["workbench", "anatomy"],
@@ -59,6 +59,7 @@ LIGHT = (
     "evidence",
     "archive",
     "rescoring",
+    "submissions",
     "statistics",
     "tracking",
 )

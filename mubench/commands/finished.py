@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 from mubench.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from mubench.files import Corrupt
     from mubench.records import Record
+
+    Found = tuple[Path, Record | Corrupt | None]
 
 MOST = 3  # damaged records that are named
 
@@ -45,12 +48,25 @@ def records(out: Path, wanted: Mapping[str, str]) -> list[Record]:
 
 
 def runs(out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:
-    """The same, each with its run's directory."""
+    """The same, each with its run's directory; one's own and those that `mubench import` has taken."""
+    from mubench.records import query
+    from mubench.submissions.found import once, submitted
+
+    return _chosen(once([*query(out), *submitted(out)]), out, wanted)
+
+
+def own(out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:
+    """The same without imported ones."""
+    from mubench.records import query
+
+    return _chosen(list(query(out)), out, wanted)
+
+
+def _chosen(found: Sequence[Found], out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:
     from mubench.files import Corrupt
-    from mubench.records import Record, query
+    from mubench.records import Record
     from mubench.report.settings import choose
 
-    found = list(query(out))
     damaged = [str(one) for _, one in found if isinstance(one, Corrupt)]
     folders = {id(one): folder for folder, one in found}
     records = [one for _, one in found if isinstance(one, Record)]

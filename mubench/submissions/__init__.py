@@ -1,0 +1,1 @@
+"""Results that groups hand to each other: records without models and predictions, checked on both sides."""

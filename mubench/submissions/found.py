@@ -1,0 +1,49 @@
+"""Runs of others, as `mubench import` has left them: read by tables, never by `mubench run`.
+
+They lie in submissions/<group>/<eight digits>/<fingerprint>/ of an outputs folder, without a config.yaml
+and without the files that their records have hashes of: none of them counts as a run of one's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from mubench.files import Corrupt
+from mubench.records import Record, read
+
+HOME = "submissions"
+Run = TypeVar("Run", bound="tuple[Path, object]")
+
+
+def submitted(out: Path) -> Iterator[tuple[Path, Record | Corrupt]]:
+    """(directory, record) of every imported run below an outputs folder, in a stable order."""
+    for path in sorted((out / HOME).glob("*/*/*/record.json")):
+        try:
+            record = read(path.parent)
+        except Corrupt as error:
+            yield path.parent, error
+            continue
+        if record is not None:
+            yield path.parent, record
+
+
+def group_of(folder: Path) -> str | None:
+    """The group whose run lies in a directory; None of a run of one's own."""
+    above = folder.absolute().parents
+    return above[1].name if len(above) > 2 and above[2].name == HOME else None
+
+
+def once(runs: Sequence[Run]) -> list[Run]:
+    """The same runs without those that a complete one of the same fingerprint stands before."""
+    seen: set[str] = set()
+    kept: list[Run] = []
+    for run in runs:
+        record = run[1]
+        if not isinstance(record, Record) or not record.complete:
+            kept.append(run)
+        elif record.fingerprint not in seen:
+            kept.append(run)
+            seen.add(record.fingerprint)
+    return kept
