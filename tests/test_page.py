@@ -90,7 +90,7 @@ def test_the_page_asks_the_network_for_nothing_and_runs_only_its_own_script(tmp_
     policy = next(a["content"] for tag, a in tags if a.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none'") and re.search(r"script-src 'sha256-[\w+/=]{44}'", policy)
     assert [attributes.get("type") for tag, attributes in tags if tag == "script"] == [
-        "application/json",
+        "application/octet-stream",
         None,
     ]
     assert not [name for _, attributes in tags for name in attributes if name.startswith("on")]
