@@ -6,7 +6,9 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import redirect_stderr
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,7 @@ def submit(packs: Sequence[Pack], folder: Path, options: Mapping[str, Any], requ
     try:
         executor = SlurmExecutor(folder, max_num_timeout=requeues)
         executor.update_parameters(**options)
-        with executor.batch():
+        with redirect_stderr(StringIO()), executor.batch():  # submitit prints what it raises
             jobs = [executor.submit(pack) for pack in packs]
     except FailedJobError as error:
         raise UsageError(f"hydra/launcher=slurm: {_last_line(str(error))}") from error

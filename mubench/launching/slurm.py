@@ -67,7 +67,7 @@ class Slurm(Launcher):
         there = [cell for cell in incomplete if _number(cell) in queue]
         submitted = self._submit([cell for cell in incomplete if _number(cell) not in queue], errand)
         _say(
-            f"{len(errand.cells)} runs: {len(errand.cells) - len(incomplete)} complete, "
+            f"{_some(len(errand.cells), 'run')}: {len(errand.cells) - len(incomplete)} complete, "
             f"{len(there)} in the queue already, {submitted}"
         )
         if not self.wait:
@@ -141,11 +141,15 @@ def _number(cell: RunConfig) -> str | None:
 def _counted(
     runs: int, launched: Sequence[Pack], models: Sequence[Assignment], numbers: dict[int, str], folder: Path
 ) -> str:
-    count = sum(len(piece.models) for piece in models)
-    behind = f" behind {len(set(numbers.values()))} for {count} shared models" if models else ""
+    shared = _some(sum(len(piece.models) for piece in models), "shared model")
+    behind = f" behind {len(set(numbers.values()))} for {shared}" if models else ""
     first, last = launched[0].number, launched[-1].number
     which = first if first == last else f"{first} to {last}"
-    return f"{runs} submitted in {len(launched)} jobs ({which}){behind}; logs in {folder}"
+    return f"{runs} submitted in {_some(len(launched), 'job')} ({which}){behind}; logs in {folder}"
+
+
+def _some(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def _say(text: str) -> None:

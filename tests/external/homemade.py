@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from torch import nn
@@ -35,6 +37,16 @@ class Raises(Method):
 
     def loss(self, run, batch):
         raise ValueError("no idea what to do")
+
+
+@dataclass
+class Brittle(Method):
+    """Gradient ascent that fails as long as a file is there: what can be mended, and tried again."""
+
+    def loss(self, run, batch):
+        if Path(os.environ["OBSTACLE"]).exists():
+            raise ValueError("a file is in the way")
+        return -run.reduce(run.losses(batch))
 
 
 @dataclass
