@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +12,85 @@ from omegaconf.errors import OmegaConfBaseException
 from mubench import catalog
 from mubench.config import PLACES, RunConfig
 from mubench.errors import UsageError
+from mubench.fingerprint import folder_hash
 from mubench.schema import Settings
 
 # Nodes that name what was chosen, and those among them whose class declares their settings.
 NAMED = (
     "task", "modality", "model", "deletion", "method", "adapter", "curriculum", "optimizer", "tracking",
 )  # fmt: skip
+RECIPES = ("training", "unlearning")
 COMPONENTS = ("task", "modality", "deletion", "method", "adapter", "curriculum", "tracking")
 
 
-def check(composed: DictConfig, overrides: Sequence[str], dirs: Sequence[Path] = ()) -> RunConfig:
+def check(
+    composed: DictConfig, overrides: Sequence[str], dirs: Sequence[Path] = (), known: Known | None = None
+) -> RunConfig:
     """Resolve and type-check a composed config; UsageError with one sentence for a wrong value.
 
-    `dirs` are the config folders, for the names that a sentence recommends.
+    `dirs` are the config folders, for the names that a sentence recommends. `known` is what was found
+    about other cells of a sweep a moment ago: parts of their configs, and what stands for their data.
     """
+    known = Known() if known is None else known
     try:
         resolved = OmegaConf.to_container(composed, resolve=True)
         assert isinstance(resolved, dict)
-        merged = OmegaConf.merge(OmegaConf.structured(Settings), resolved)
-        assert isinstance(merged, DictConfig)
+        for name, value in resolved.items():
+            known.part("merged", name, value, lambda: _merged({name: value}))  # noqa: B023
     except OmegaConfBaseException as error:
         raise UsageError(_sentence(error)) from error
     for group in NAMED:
         _named(resolved.get(group), group)
     _same_modality(resolved, dirs)
-    for group in COMPONENTS:
-        merged[group] = {**_typed(resolved[group], group), "_target_": resolved[group]["_target_"]}
-    for name, node in list(merged.evaluation.attacks.items()):
-        merged.evaluation.attacks[name] = _attack(node, f"evaluation.attacks.{name}")
-    for part in ("training", "unlearning"):
-        _value(merged[part], f"{part}.")
-    settings, plain = _value(merged, ""), OmegaConf.to_container(merged)
-    assert isinstance(settings, Settings) and isinstance(plain, dict)
+    parts = {name: _part(name, resolved, known) for name in Settings.__dataclass_fields__}
+    settings = Settings(**{name: value for name, (value, _) in parts.items()})
     # What a search would try is no part of this run.
-    typed: dict[str, Any] = {str(name): value for name, value in plain.items() if name != "search"}
-    return RunConfig(settings, typed, tuple(overrides), _identities(typed))
+    typed = {name: plain for name, (_, plain) in parts.items() if name != "search"}
+    return RunConfig(settings, typed, tuple(overrides), _identities(typed, known))
+
+
+class Known:
+    """What has been worked out for one cell of a sweep and is the same for others."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str, str], Any] = {}
+
+    def part(self, kind: str, name: str, value: Any, find: Callable[[], Any]) -> Any:
+        """What `find` gives of a value, found once for equal values."""
+        key = (kind, name, repr(value))
+        if key not in self._found:
+            self._found[key] = find()
+        return self._found[key]
+
+
+def _merged(values: Mapping[str, Any]) -> DictConfig:
+    """Some of the settings with the types that they must have."""
+    merged = OmegaConf.merge(OmegaConf.structured(Settings), values)
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+def _part(name: str, resolved: Mapping[Any, Any], known: Known) -> tuple[Any, Any]:
+    """One of the settings, typed: as an object, and as plain data."""
+    given = {name: resolved[name]} if name in resolved else {}
+    found: tuple[Any, Any] = known.part("typed", name, given, lambda: _typed_part(name, given))
+    return found
+
+
+def _typed_part(name: str, given: Mapping[str, Any]) -> tuple[Any, Any]:
+    try:
+        merged = _merged(given)
+        if name in COMPONENTS:
+            merged[name] = {**_typed(given[name], name), "_target_": given[name]["_target_"]}
+        if name == "evaluation":
+            for attack, node in list(merged.evaluation.attacks.items()):
+                merged.evaluation.attacks[attack] = _attack(node, f"evaluation.attacks.{attack}")
+        value = merged[name]
+    except OmegaConfBaseException as error:
+        raise UsageError(_sentence(error)) from error
+    if not OmegaConf.is_config(value):
+        return value, value
+    return _value(value, f"{name}." if name in RECIPES else ""), OmegaConf.to_container(value)
 
 
 def component(node: Mapping[str, Any], group: str) -> Any:
@@ -127,14 +171,19 @@ def models_for(modality: str, dirs: Sequence[Path]) -> list[str]:
     return sorted(found, key=lambda name: found[name])
 
 
-def _identities(resolved: dict[str, Any]) -> dict[str, str]:
+def _identities(resolved: Mapping[str, Any], known: Known) -> dict[str, str]:
     """What stands for the contents behind the paths that a config names."""
-    from mubench.fingerprint import folder_hash
-
-    found = {"data": component(resolved["task"], "task").identity()}
-    tree = OmegaConf.create(resolved)
+    task = resolved["task"]
+    found = {"data": known.part("identity", "task", task, lambda: component(task, "task").identity())}
     for name, place in PLACES.items():
-        path = OmegaConf.select(tree, place)
+        path = _at(resolved, place)
         if path and Path(path).exists():
-            found[name] = folder_hash(path)
+            found[name] = known.part("identity", name, path, lambda: folder_hash(path))  # noqa: B023
     return found
+
+
+def _at(tree: Any, place: str) -> Any:
+    """What stands at a dotted place; None where there is nothing."""
+    for name in place.split("."):
+        tree = tree.get(name) if isinstance(tree, Mapping) else None
+    return tree

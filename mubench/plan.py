@@ -6,11 +6,14 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from fnmatch import fnmatch
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -22,7 +25,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mubench import catalog
-from mubench.checking import check
+from mubench.checking import Known, check
 from mubench.config import RunConfig
 from mubench.errors import UsageError, did_you_mean, nearest
 
@@ -54,6 +57,7 @@ class Planner:
     def __init__(self, dirs: Sequence[Path]) -> None:
         self.dirs = list(dirs)
         self._bases: dict[tuple[str, ...], DictConfig] = {}
+        self._groups: dict[str, bool] = {}
 
     def overrides(self, typed: Sequence[str]) -> list[str]:
         """The typed overrides, globs over a group's choices written out; UsageError for wrong names."""
@@ -68,7 +72,8 @@ class Planner:
                 self._refuse_lists(parsed)
             cells = split([*swept, *parsed]) if multirun or swept else [list(typed)]
             runs = [[text for text in cell if not _is_launching(parse([text])[0])] for cell in cells]
-            found = {run.fingerprint: run for run in map(self._cell, runs)}
+            known = Known()
+            found = {run.fingerprint: run for run in (self._cell(run, known) for run in runs)}
         return list(found.values())
 
     def is_sweep(self, typed: Sequence[str]) -> bool:
@@ -132,15 +137,28 @@ class Planner:
         try:
             return compose("run", overrides=list(overrides), return_hydra_config=hydra)
         except (HydraException, OmegaConfBaseException) as error:
-            raise UsageError(" ".join(str(error).split("\n")[0].split())) from error
+            raise _mistake(error) from error
 
-    def _cell(self, overrides: Sequence[str]) -> RunConfig:
+    def _cell(self, overrides: Sequence[str], known: Known | None = None) -> RunConfig:
         parsed = parse(overrides)
         groups = tuple(o.input_line or "" for o in parsed if self._is_group(o))
         for override in parsed:
             if not self._is_group(override):
                 check_key(override, self._base(groups))
-        return check(self._compose(overrides), overrides, self.dirs)
+        values = [override for override in parsed if not self._is_group(override)]
+        return check(self._changed(groups, values), overrides, self.dirs, known)
+
+    def _changed(self, groups: tuple[str, ...], values: list[Override]) -> DictConfig:
+        """The config of the chosen groups with some values changed, as Hydra changes them.
+
+        Values decide nothing of which yamls are read: cells that differ in them need no new composition.
+        """
+        composed = deepcopy(self._base(groups))
+        try:
+            ConfigLoaderImpl._apply_overrides_to_config(values, composed)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise _mistake(error) from error
+        return composed
 
     def _base(self, groups: tuple[str, ...]) -> DictConfig:
         """The config of the chosen groups alone: what keys exist."""
@@ -158,7 +176,9 @@ class Planner:
 
     def _is_group(self, override: Override) -> bool:
         group = override.key_or_group.split("@")[0]
-        return any((folder / group).is_dir() for folder in self.dirs)
+        if group not in self._groups:
+            self._groups[group] = any((folder / group).is_dir() for folder in self.dirs)
+        return self._groups[group]
 
     def _spelt(self, override: Override) -> str:
         """An override with its choices checked against the catalog."""
@@ -200,13 +220,24 @@ def _is_launching(override: Override) -> bool:
 def parse(typed: Sequence[str]) -> list[Override]:
     """Overrides by Hydra's grammar; UsageError for what is not `key=value`."""
     try:
-        found: list[Override] = OverridesParser.create().parse_overrides(list(typed))
-        return found
+        return [_parsed(text) for text in typed]
     except HydraException as error:
         wrong = next((text for text in typed if "=" not in text and text[:1] != "~"), None)
         if wrong is not None:
             raise UsageError(f"'{wrong}' is not of the form key=value.") from error
-        raise UsageError(" ".join(str(error).split("\n")[0].split())) from error
+        raise _mistake(error) from error
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Override:
+    """One override; cells of a sweep have most of theirs in common."""
+    parser = OverridesParser.create()
+    (found,) = parser.parse_overrides([text])
+    return found
+
+
+def _mistake(error: Exception) -> UsageError:
+    return UsageError(" ".join(str(error).split("\n")[0].split()))
 
 
 def split(overrides: Sequence[Override]) -> list[list[str]]:
