@@ -74,14 +74,12 @@ class Apart:
     def kill(self) -> None:
         """End it now."""
         self._process.kill()
-        self._process.wait()
-        self.leave()
+        self.wait()
 
     def wait(self) -> None:
         """Let it do everything and end."""
         self.leave()
-        self._process.wait()
-        self._listener.join(CLOSING)
+        self._listener.join()
 
     def _speak(self, stream: IO[str]) -> None:
         try:
@@ -96,4 +94,5 @@ class Apart:
         with stream:
             for line in stream:
                 self._replies.put(json.loads(line))
+        self._process.wait()  # whoever left it, it leaves nothing behind
         self._replies.put(None)
