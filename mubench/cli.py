@@ -20,6 +20,8 @@ VERBS = {
     "table": "finished runs as a table: methods as rows, mean and interval over training seeds",
     "export": "a submission of finished runs, for leaderboards: mubench export --name GROUP",
     "import": "take others' submissions: mubench import FILE ...",
+    "card": "a model card in the hub's format of a run with save_model=true",
+    "push": "upload such a run's model and card: mubench push RUN REPO",
     "connect": "loss and accuracy on the paths between two unlearned models",
     "score": "metrics of finished runs from their predictions: mubench score RUN metrics=[lira,rmia]",
     "sync": "upload finished runs to Weights & Biases",
