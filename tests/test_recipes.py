@@ -220,13 +220,15 @@ def test_a_method_names_the_recipes_that_change_it(cli, tmp_path):
 
 def test_the_script_searches_by_the_same_verb_and_prints_the_table(tmp_path):
     task = "task=digits " + " ".join(word for word in FAST if not word.startswith("unlearning"))
+    task += " unlearning.clip=0.5"
     command = [sys.executable, SCRIPT, task, "--methods", "neggra?", "--trials", "2",
                "--out", tmp_path / "out", "--into", tmp_path / "mine"]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "neggrad on digits: 2 trials" in done.stdout
     recipe = tmp_path / "mine" / "recipe" / "neggrad" / "image.yaml"
-    assert OmegaConf.load(recipe).unlearning.epochs in (3, 5, 8)
+    found = OmegaConf.load(recipe).unlearning
+    assert found.epochs in (3, 5, 8) and found.clip == 0.5  # what was typed belongs to what was found
     assert "digits: forget loss" in recipe.read_text()
     assert "\n# mubench search method=neggrad -m" in recipe.read_text()
     table = subprocess.run([*command[:2], "--table", *command[-2:]], capture_output=True, text=True)

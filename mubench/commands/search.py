@@ -70,6 +70,8 @@ def main(argv: Sequence[str]) -> int:
     new = [search for search in command.searches if not search.begun]
     if new:
         check_apart([search.objective for search in new], new[0].reporter)
+    for search in command.searches:
+        search.reporter.say(_headline(search))
     later = [search for search in command.searches if not _done(search, command, wait=False)]
     for search in later:
         _done(search, command, wait=True)
@@ -125,17 +127,22 @@ def _number(name: str, text: str) -> float:
     return value
 
 
-def _print_plan(search: Search) -> None:
-    """What is tried, and how much of it is done."""
+def _headline(search: Search) -> str:
+    """How much there is to do."""
     from mubench.report.plan import shared_models
-    from mubench.search.space import Range, ordered
 
     cells = search.objective.cells
     done = sum(trial.finished for trial in search.trials()) if search.begun else 0
-    print(
-        f"{search.title}: {search.budget}, {done} done, {len(cells)} runs each, "
-        f"{len(shared_models(cells))} shared models to train"
-    )
+    counts = [f"{len(cells)} run", f"{len(shared_models(cells))} shared model"]
+    runs, models = (text + "s" * (not text.startswith("1 ")) for text in counts)
+    return f"{search.title}: {search.budget}, {done} done, {runs} each, {models} to train"
+
+
+def _print_plan(search: Search) -> None:
+    """What is tried, and how much of it is done."""
+    from mubench.search.space import Range, ordered
+
+    print(_headline(search))
     for name in ordered(list(search.space)):
         values = search.space[name]
         whole = "whole numbers " if isinstance(values, Range) and values.whole else ""
@@ -152,8 +159,14 @@ def _done(search: Search, command: Command, wait: bool) -> bool:
     from mubench.search import recipe
     from mubench.search.searching import ranked
 
-    if not search.work(wait):
-        return False
+    try:
+        if not search.work(wait):
+            return False
+    except NotApplicable as reason:
+        if len(command.searches) == 1:
+            raise
+        command.refused[search.title] = reason
+        return True
     trials = ranked(search.trials())
     _print_trials(search)
     if trials[0].state == "complete":
@@ -186,6 +199,8 @@ def _conclude(command: Command) -> int:
         print(f"n/a  {name}: {reason}", file=sys.stderr)
     told = []
     for search in command.searches:
+        if search.title in command.refused:
+            continue
         if search.failures:
             told.append(
                 f"{search.title}: {len(search.failures)} trials failed; the same command tries them again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ FIXED = {
     "sweep": "name the methods, tasks and seeds themselves, such as -m method=salun,scrub",
     "attack": "trials are judged by losses and accuracies alone",
     "shadows": "trials are judged without shadow models",
+    "hydra": "to share a search start the same command more than once",
     "force": "a trial that is finished is not repeated",
     "save_model": "the models of trials are not kept",
 }
@@ -120,7 +122,7 @@ def _told_apart(words: Sequence[str]) -> tuple[list[list[str]], dict[str, Any], 
     }
     common = [word for word in words if not word.startswith(("task=", "search."))]
     for word in [*common, *(word for place in places for word in place)]:
-        name = word.lstrip("+~").partition("=")[0].partition(".")[0].partition("@")[0]
+        name = re.split(r"[=.@/]", word.lstrip("+~"))[0]
         if name in FIXED:
             raise UsageError(f"{word} does nothing here: {FIXED[name]}")
     return places or [[]], spaces, common
@@ -150,7 +152,8 @@ def _asked(method: str, modality: str, objective: Objective, spaces: Mapping[str
     if not space:
         raise NotApplicable(f"method '{method}' has nothing to search (mubench show method {method})")
     forgets = "forget" in component(first.settings.method, "method").needs
-    return Asked(method, modality, objective, space, _own(first, space), forgets)
+    fixed = sorted(name for name in typed if name.startswith(("unlearning.", "method.")))
+    return Asked(method, modality, objective, space, _own(first, [*space, *fixed]), forgets)
 
 
 def _check_name(name: str, cell: RunConfig) -> None:
@@ -174,10 +177,10 @@ def _check_value(name: str, value: Any, cell: RunConfig, planner: Planner) -> No
         raise UsageError(f"search.{name}={value}: {error}") from error
 
 
-def _own(cell: RunConfig, space: Space) -> Settings:
-    """The values that the method's own yaml gives to what is searched."""
+def _own(cell: RunConfig, names: Sequence[str]) -> Settings:
+    """The values of what is searched, or was typed, in the method as it is."""
     rates, tree = (cell.settings.unlearning.lr, cell.settings.training.lr), OmegaConf.create(cell.resolved)
     return {
         name: float(f"{rates[0] / rates[1]:.6g}") if name == SHARE else OmegaConf.select(tree, name)
-        for name in space
+        for name in names
     }

@@ -51,7 +51,7 @@ class Search:
     space: Space
     budget: Budget
     out: Path
-    own: Settings  # what the method's yaml gives to the settings that are searched
+    own: Settings  # of what is searched, and of what was typed, the values in the method as it is
     forgets: bool  # whether the method looks at D_f
     reporter: Reporter
     failures: dict[int, str] = field(default_factory=dict)  # trials that this process could not carry out
@@ -108,13 +108,13 @@ class Search:
         found = self.study.trials()
         counted = [trial for trial in found if trial.after is None]
         if self.budget.left(counted) and len(counted) < size(self.space):
-            earlier = [{**self.own, **trial.settings} for trial in counted]
+            earlier = [{name: self.whole(trial)[name] for name in self.space} for trial in counted]
             settings = proposed(self.space, len(counted), earlier, self.study.frozen())
             return Tried(len(found), settings)
         return self._gentler(len(found))
 
     def whole(self, trial: Tried) -> Settings:
-        """All settings that are searched, as the trial had them."""
+        """All settings that are searched or were typed, as the trial had them."""
         found = {**self.own, **trial.settings}
         return {name: found[name] for name in ordered(list(found))}
 
@@ -125,7 +125,8 @@ class Search:
             return None
         counted = [trial for trial in trials if trial.after is None]
         base = min(counted, key=lambda trial: (trial.score, trial.number))
-        left = gentler(self.whole(base), self.forgets)[len(trials) - len(counted) :]
+        searched = {name: value for name, value in self.whole(base).items() if name in self.space}
+        left = gentler(searched, self.forgets)[len(trials) - len(counted) :]
         return Tried(number, left[0], after=len(counted)) if left else None
 
     def _carry_out(self, trial: Tried) -> None:
@@ -147,7 +148,7 @@ def _told(outcome: Outcome) -> str:
     if outcome.reason is not None:
         return f"failed: {outcome.reason}"
     if outcome.state == "pruned":
-        return f"cannot win, at least {outcome.score:.2f} after {outcome.runs} runs"
+        return f"cannot win, at least {outcome.score:.2f} (runs: {outcome.runs})"
     return f"{outcome.score:.3f}"
 
 
