@@ -263,14 +263,14 @@ def test_sync_says_what_it_lacks(offline, cli, monkeypatch):
     out, _ = offline
     assert cli(*RUN, "seed.unlearn=7", f"out={out}").status == 0
     (folder,) = out.glob("runs/*/*/*/*/seed7-*")
-    without = cli("sync", str(folder))
+    without = mubench("sync", str(folder))
     assert (without.status, without.out) == (2, "")
     assert without.err == "mubench: W&B cannot be reached: no key: WANDB_API_KEY or `wandb login`\n"
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
-        away = cli("sync", str(folder))
+        away = mubench("sync", str(folder))
     assert away.status == 1
     sentence = "W&B cannot be reached: no answer from 127.0.0.1; 1 runs wait for the next mubench sync"
     assert away.err == f"mubench: {sentence}\n"

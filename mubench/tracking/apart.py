@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from queue import Empty, Queue
 from threading import Thread
 from typing import IO, Any
@@ -82,13 +83,10 @@ class Apart:
         self._listener.join()
 
     def _speak(self, stream: IO[str]) -> None:
-        try:
+        with suppress(OSError), stream:  # where it is gone, which the listener notices
             while (words := self._words.get()) is not None:
                 stream.write(words)
                 stream.flush()
-            stream.close()
-        except OSError:  # it is gone, which the listener notices
-            return
 
     def _listen(self, stream: IO[str]) -> None:
         with stream:
