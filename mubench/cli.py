@@ -79,8 +79,7 @@ def _dispatch(words: list[str]) -> int:
     verb, rest = words[0], words[1:]
     if verb not in VERBS:
         raise UsageError(f"unknown command '{verb}'.{did_you_mean(verb, VERBS)} (mubench --help)")
-    if processes.launched() > 1 and verb not in SHARED:
-        raise UsageError(f"mubench {verb} is the work of one process: start it without a launcher")
+    processes.check(verb, together=verb in SHARED)
     module = import_module(f"mubench.commands.{verb}{'_' * iskeyword(verb)}")
     if {"-h", "--help"} & set(rest):
         print(str(module.__doc__).strip())

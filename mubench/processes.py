@@ -17,6 +17,12 @@ from typing import Any, TypeVar, cast
 from mubench.errors import RunFailed, UsageError
 
 T = TypeVar("T")
+SHARDING = {  # what accelerate's launcher says by these variables, and the options that make it do so
+    "ACCELERATE_USE_FSDP": "--use_fsdp",
+    "ACCELERATE_USE_DEEPSPEED": "--use_deepspeed",
+    "ACCELERATE_USE_MEGATRON_LM": "--use_megatron_lm",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "--use_parallelism_config",
+}
 
 
 @dataclass
@@ -32,6 +38,18 @@ _here = _Here()
 def launched() -> int:
     """Processes that the command was started with."""
     return int(os.environ.get("WORLD_SIZE") or 1) if os.environ.get("RANK") else 1
+
+
+def check(verb: str, together: bool) -> None:
+    """UsageError for several processes where a verb is the work of one, and for models laid out in shards."""
+    if launched() > 1 and not together:
+        raise UsageError(f"mubench {verb} is the work of one process: start it without a launcher")
+    for name, option in SHARDING.items():
+        if os.environ.get(name, "").lower() == "true":
+            raise UsageError(
+                f"accelerate launch {option}: methods read and set whole weights, so every process needs the "
+                "whole model; --multi_gpu shares out the work alone (docs/processes.md)"
+            )
 
 
 def count() -> int:

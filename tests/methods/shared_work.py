@@ -1,0 +1,119 @@
+"""Methods on small problems, in one process or in several; what each ends with, in a file a process.
+
+python shared_work.py FILE [--kill STEP] [METHOD/FAMILY[+NAME=VALUE...] ...]
+
+Without a choice every method on every family that it serves.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import torch
+from families import FAMILIES
+from torch import Tensor
+
+from mubench import catalog, prediction, processes
+from mubench.checking import component
+from mubench.curricula.superloss import SuperLoss
+from mubench.engine import Engine
+from mubench.plan import Planner
+from mubench.schema import Trainer
+from mubench.verify.problem import SGD, Problem
+from mubench.verify.subject import Subject, copied, prepared
+
+DIRS = catalog.config_dirs()
+CHOICES = {  # of settings of a run, by what is typed of them
+    "accumulate=2": {"accumulate": 2},
+    "epochs=3": {"epochs": 3},
+    "curriculum=superloss": {"curriculum": SuperLoss("superloss")},
+}
+
+
+@cache
+def node(name: str):
+    return Planner(DIRS).cells([f"method={name}"], multirun=False)[0].resolved["method"]
+
+
+@cache
+def problem(family: str, augment: str = "none") -> Problem:
+    """Rows that are no multiples of the batch: the last one of D_f, and of D_r, is a single row."""
+    case = FAMILIES[family]()
+    forget, retain = (torch.tensor(rows) for rows in (case.forget[:5], case.retain[:9]))
+    modality = replace(case.modality, augment=augment) if augment != "none" else case.modality
+    return Problem(
+        family, "tiny", modality, case.spec, case.train, case.validation, forget, retain, 1e-2,
+        {"optimizer": SGD, "epochs": 1},
+    )  # fmt: skip
+
+
+def every() -> list[str]:
+    return [
+        f"{name}/{family}"
+        for name in catalog.names("method", DIRS)
+        for family in FAMILIES
+        if (method := component(node(name), "method")).divisible and problem(family).serves(method)
+    ]
+
+
+def end_of(case: str, checkpoints: Path | None, kill: int | None) -> dict[str, Tensor]:
+    """Weights and buffers after unlearning, and of pictures the predictions of all training rows."""
+    pair, *chosen = case.split("+")
+    name, family = pair.split("/")
+    augment = "shift" if "augment=shift" in chosen else "none"
+    settings = {key: value for word in chosen for key, value in CHOICES.get(word, {}).items()}
+    subject = Subject(node(name), problem(family, augment))
+    run = subject.problem.run(method := subject.build(), checkpoints=checkpoints, **settings)
+    if kill is not None:
+        run.hooks = replace(run.hooks, after_step=killing(run, kill))
+    prepared(method, run)
+    method.unlearn(run)
+    found = predictions(run, subject.problem) if family == "image" else {}
+    return {**copied(run.model), **found}
+
+
+def predictions(run, problem: Problem) -> dict[str, Tensor]:
+    """In batches of four, shared out, and by the main process alone: the same bits."""
+
+    def predict():
+        return prediction.predict(
+            run.model, problem.train, None, problem.modality, problem.spec.input, run.engine, 4
+        )
+
+    shared, alone = predict(), processes.shared(predict)
+    assert len(shared.losses) == len(problem.train)
+    assert (shared.losses == alone.losses).all() and (shared.targets == alone.targets).all()
+    return {"losses": torch.from_numpy(shared.losses)}
+
+
+def killing(run, step: int):
+    """Every process ends itself when it has taken so many steps, and its checkpoint is written."""
+    steps = iter(range(step))
+
+    def after_step() -> None:
+        if next(steps, None) is None:
+            processes.shared(lambda: None)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return after_step
+
+
+def work(cases: list[str], checkpoints: Path | None = None, kill: int | None = None) -> dict:
+    engine = Engine(Trainer(device="cpu", threads=1))
+    engine.join()
+    with engine.running():
+        return {case: end_of(case, checkpoints, kill) for case in cases or every()}
+
+
+if __name__ == "__main__":
+    file, *words = sys.argv[1:]
+    at = words.index("--kill") if "--kill" in words else None
+    step = None if at is None else int(words[at + 1])
+    cases = [word for word in words if "/" in word]
+    folder = Path(f"{file}.checkpoints") if at is not None else None
+    torch.save(work(cases, folder, step if step else None), f"{file}.{processes.rank()}")
