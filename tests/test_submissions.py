@@ -275,6 +275,7 @@ ROWS = {
     "escapes in a reason": (lambda r: with_(r, "reasons", {"x": "\x1b]0;pwned\x07"}), "control characters"),
     "another fingerprint": (lambda r: with_(r, "fingerprint", "0" * 64), "not the folder's"),
     "key against config": (lambda r: with_(r, "config.deletion.name", "class"), "config.deletion is"),
+    "a list for settings": (lambda r: with_(r, "config.training", []), "config.training is no group"),
     "seeds against config": (lambda r: with_(r, "key.seed.train", 7), "key.seed and config.seed differ"),
     "a time without a zone": (lambda r: with_(r, "finished", "2026-11-28"), "no time zone"),
 }  # fmt: skip
@@ -417,6 +418,16 @@ def test_curves_are_those_that_the_record_sealed(exported, tmp_path, cli):
     path = forged(tmp_path / "evil.zip", {**files, name: b'{"schema": 1, "curves": {"x": 1}}'})
     status, err = refused(cli, path, tmp_path / "out")
     assert status == 1 and "curves.json is not what the record was written with" in err
+
+
+def test_an_imported_run_is_shown_as_it_is_written(tmp_path, cli):
+    text = "[link=https://evil.org]read this[/] [/]"
+    out = outputs(tmp_path / "mine", run(reasons={"unlearned.mia_tpr@0.1%": text}))
+    cli("export", "--name=alpha", f"--to={tmp_path / 'a.zip'}", f"out={out}")
+    cli("import", str(tmp_path / "a.zip"), f"out={tmp_path / 'out'}")
+    ((folder, _),) = submitted(tmp_path / "out")
+    done = cli("show", "run", str(folder))
+    assert done.status == 0 and text in done.out and "\x1b" not in done.out
 
 
 def test_a_killed_import_leaves_nothing_that_counts(exported, tmp_path, cli, monkeypatch):

@@ -122,7 +122,7 @@ def number(value: float | None) -> str:
 
 def everything(record: Record, folder: Path) -> None:
     """Print all of a record: every metric of every model, cost, environment, reasons."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(f"{folder}\nstatus: {record.status}{f' ({record.error})' if record.error else ''}")
     if record.complete:
         console.print(_metrics(record, list(record.metrics.get("unlearned") or {})))

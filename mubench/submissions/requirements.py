@@ -21,6 +21,7 @@ HASH = re.compile(r"[0-9a-f]{64}")
 LONGEST = 64  # characters of a name
 SHARES = ("accuracy", "auc")  # metrics whose names end so are shares of one
 SETTINGS = ("task", "modality", "model", "deletion", "method", "adapter", "curriculum")
+GROUPS = (*SETTINGS, "optimizer", "training", "unlearning", "trainer", "evaluation", "seed")
 
 
 def check_group(name: object) -> str:
@@ -87,9 +88,11 @@ def _whole(record: Record) -> None:
 
 def _settings(record: Record) -> None:
     """What tables compare by must not be at odds with the settings."""
+    for name in GROUPS:
+        if not isinstance(record.config.get(name, {}), dict):
+            raise Refused(f"config.{name} is no group of settings")
     for name in SETTINGS:
-        node = record.config.get(name)
-        told = node.get("name") if isinstance(node, dict) else None
+        told = record.config.get(name, {}).get("name")
         if told is not None and told != record.key[name]:
             raise Refused(f"key.{name} is {shown(record.key[name])}, config.{name} is {shown(told)}")
     if record.config.get("seed", record.key["seed"]) != record.key["seed"]:
