@@ -108,6 +108,12 @@ def test_a_mistake_is_told_before_anything_is_launched(words, cli, tmp_path):
     assert not (tmp_path / "o").exists()
 
 
+def test_commands_that_work_in_their_own_process_take_no_launcher(cli, tmp_path):
+    done = cli("prepare", "hydra/launcher=parallel", f"out={tmp_path / 'o'}")
+    assert done.status == 2 and done.err.startswith("mubench: hydra/launcher=parallel does nothing here: ")
+    assert not (tmp_path / "o").exists()
+
+
 def test_without_sbatch_slurm_is_refused(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     done = cli("run", "hydra/launcher=slurm", f"out={tmp_path / 'o'}")

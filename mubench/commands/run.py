@@ -53,7 +53,7 @@ class Command:
 
 def main(argv: Sequence[str]) -> int:
     """Check everything, then launch; 1 if a run failed."""
-    command = planned(argv)
+    command = planned(argv, launches=True)
     launcher, errand = launching(command)
     if command.dry:
         return print_plan(command, command.multirun)
@@ -62,11 +62,19 @@ def main(argv: Sequence[str]) -> int:
     return 0 if outcomes is None else conclude([*outcomes, *command.refused], command.multirun)
 
 
-def planned(argv: Sequence[str]) -> Command:
-    """The runs that a command line asks for; UsageError for whatever is wrong with it."""
+def planned(argv: Sequence[str], launches: bool = False) -> Command:
+    """The runs that a command line asks for; UsageError for whatever is wrong with it.
+
+    `launches`: whether the command lets a launcher do them, or works in its own process.
+    """
     from mubench.plan import Planner
 
     typed = arguments.read(argv, FLAGS)
+    for word in typed.words:
+        if word.lstrip("+").startswith(("hydra/launcher", "hydra.launcher")) and not launches:
+            raise UsageError(
+                f"{word} does nothing here: mubench run launches, models that runs share included"
+            )
     planner = Planner(typed.dirs)
     multirun = "multirun" in typed.flags or planner.is_sweep(typed.words)
     cells = planner.cells(typed.words, multirun)

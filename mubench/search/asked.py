@@ -16,8 +16,9 @@ from mubench.checking import check, component
 from mubench.config import RunConfig
 from mubench.data import Dataset
 from mubench.errors import NotApplicable, UsageError
+from mubench.keys import check_key
 from mubench.metrics import METRICS
-from mubench.plan import Planner, check_key, parse
+from mubench.plan import Planner, parse
 from mubench.progress import Reporter
 from mubench.schema import Seeds
 from mubench.search.judging import SCORES
