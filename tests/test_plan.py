@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from mubench import catalog
+from mubench.checking import check
+from mubench.commands.run import check_all
 from mubench.errors import UsageError
-from mubench.plan import Planner
-from mubench.report.plan import plan_lines
+from mubench.plan import Planner, parse, split
+from mubench.report.plan import duration, plan_lines
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +85,66 @@ def test_the_plan_counts_runs_and_shared_models(planner, tmp_path):
     words = ["method=salun,scrub", "deletion.ratio=2,6", f"out={tmp_path / 'o'}"]
     first, *rest = plan_lines(planner.cells(words, multirun=True))
     assert first == "4 runs: 0 complete, 4 to do, 3 shared models to train"
-    assert len(rest) == 4 and all(line.startswith("  to do     ") for line in rest)
+    assert rest[0] == "time unknown: no earlier record of these tasks, models and methods"
+    assert [line[:12] for line in rest[1:]] == ["  to train  "] * 3 + ["  to do     "] * 4
     alone = planner.cells([*words, "evaluation.reference=none"], multirun=True)
     assert plan_lines(alone)[0] == "4 runs: 0 complete, 4 to do, 1 shared model to train"
+
+
+def test_a_plan_takes_its_time_from_earlier_records(planner, first, cli):
+    words = ["method=neggrad,salun", "seed.unlearn=1,2", "training.epochs=2", f"out={first.folder}"]
+    cost = json.loads((first.runs()[0] / "record.json").read_text(encoding="utf-8"))["cost"]
+    lines = plan_lines(planner.cells(words, multirun=True))
+    told = 2 * (cost["unlearn_seconds"] + cost["evaluate_seconds"])
+    assert lines[0] == "4 runs: 0 complete, 4 to do, 0 shared models to train"
+    assert lines[1] == (
+        f"about {duration(told)} one after another, by earlier records; no earlier record of 2 runs, "
+        "which come on top"
+    )
+    retrain = planner.cells(["method=retrain", "seed.train=7", *words[2:]], multirun=True)
+    told = cost["original_seconds"] + cost["retrain_seconds"]
+    assert plan_lines(retrain)[1].startswith(f"about {duration(told)} one after another")
+    assert [duration(t) for t in (0.5, 119, 120, 7200, 4e5)] == [
+        "0.5 s",
+        "119 s",
+        "2 min",
+        "2 h",
+        "4.63 days",
+    ]
+
+
+@pytest.mark.parametrize("name", ["smoke", "ratios", "seeds", "methods"])
+def test_named_sweeps_are_planned(name, cli, tmp_path):
+    done = cli("run", "--dry-run", f"sweep={name}", f"out={tmp_path / 'o'}")
+    cells = {
+        "smoke": 3,
+        "ratios": 5,
+        "seeds": 3,
+        "methods": len(catalog.names("method", catalog.config_dirs())),
+    }
+    assert done.status == 0 and done.out.startswith(f"{cells[name]} runs: 0 complete")
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_papers_sweep_is_its_whole_grid(planner):
+    with planner._hydra():
+        cells = split(planner._sweep(parse(["sweep=paper"])))
+    assert len(cells) == 9 * 17 * 5 * 5
+    corners = [
+        "task=celeb_profile,tiny_imagenet",
+        "method=salun,multi_delete",
+        "deletion.ratio=2",
+        "seed.train=13",
+    ]
+    few = planner.cells(["seed.unlearn=${seed.train}", *corners], multirun=True)
+    assert [cell.key["seed"]["unlearn"] for cell in few] == [13] * 4
+    assert len(check_all(few)) == 2
+
+
+def test_cells_are_what_hydra_composes(planner):
+    words = ["task=digits,mini/imdb", "deletion.ratio=2,4", "unlearning.lr=1e-3,1e-4", "seed.eval=5"]
+    cells = planner.cells(words, multirun=True)
+    assert len(cells) == 8
+    with planner._hydra():
+        for cell in cells:
+            assert check(planner._compose(cell.overrides), cell.overrides).resolved == cell.resolved
