@@ -20,7 +20,7 @@ from mubench.files import Corrupt
 from mubench.records import Record, finished, query, read
 from mubench.submissions import opened, strict
 from mubench.submissions.found import group_of, submitted
-from mubench.submissions.public import public
+from mubench.submissions.public import public, tells
 from mubench.submissions.requirements import schema
 
 TIME = "2026-11-28T12:00:00+00:00"
@@ -159,6 +159,17 @@ def test_nothing_private_goes_out(tmp_path, cli):
     assert {"config.out", "config.tracking", "config.method.hf_token", "overrides", "reasons"} <= set(names)
 
 
+TOLD = ["/".join(("", "home", "me")), "[/data/x]", "/data", "~/x", "~me/x", "./x", "../x", "C:\\x",
+        "\\\\host\\x", "file:///x", "me@node17", "https://me:word@host.org/x", f"a {SECRET}", "x=/data/y"]  # fmt: skip
+QUIET = ["google/vit-base", "<s>[INST] {prompt} [/INST]</s>", "a/b", "n/a", "https://arxiv.org/abs/2406.14796",
+         "mia_tpr@0.1%", "and / or", "1e-5", "glob(mini/*)"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TOLD + QUIET)
+def test_what_tells_a_place_or_a_key_is_told_from_what_does_not(text):
+    assert tells(text) == (text in TOLD)
+
+
 def test_names_of_this_user_and_host_are_taken_out(monkeypatch):
     from mubench.submissions import public as module
 
@@ -264,6 +275,7 @@ ROWS = {
     "no reference": (lambda r: with_(r, "metrics.retrained", None), "no retrained model"),
     "failed": (lambda r: with_(r, "status", "failed"), "the run is failed"),
     "no predictions": (lambda r: with_(r, "files", {}), "no hash of its predictions"),
+    "a way out in a file": (lambda r: with_(r, "files", {**r["files"], "../x": "0" * 64}), "a file cannot"),
     "script in a method": (lambda r: with_(r, "key.method", "<script>alert(1)</script>"), "cannot be named"),
     "a way out in a task": (lambda r: with_(r, "key.task", "../../etc"), "cannot be named"),
     "escapes in a model": (lambda r: with_(r, "key.model", "\x1b[2Jm"), "control characters"),

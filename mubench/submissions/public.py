@@ -23,7 +23,8 @@ _SECRET = re.compile(
 )
 # Texts that tell a place or a secret: absolute paths, those of Windows, homes, dotted ways, who@where, keys.
 _TOLD = re.compile(
-    r"""(?<![\w.:/<-])(?:/|~[\w.-]*/|\.{1,2}/)[\w.~+-]+(?:/[\w.~+-]*)*"""
+    r"""(?<![\w.:/-])(?:/[\w.~+-]+/|~[\w.-]*/|\.{1,2}/)[\w.~+-]*(?:/[\w.~+-]*)*"""
+    r"""|(?<![\w.:/<\[-])/[\w.~+-]+"""  # one name: tags of templates end so too
     r"""|\b[A-Za-z]:[\\/][^\s'"]*|\\\\[^\s'"]+|\bfile:[^\s'"]*"""
     r"""|[\w.+-]+(?::[^\s@/]*)?@[A-Za-z][\w-]+(?:\.[\w-]+)*"""
     r"""|\b(?:hf_|sk-|ghp_|github_pat_|xox[a-z]-)[A-Za-z0-9_-]{16,}"""

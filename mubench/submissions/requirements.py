@@ -84,6 +84,8 @@ def _whole(record: Record) -> None:
         raise Refused(f"the run is {record.status if not record.complete else 'complete, but has an error'}")
     if "predictions.safetensors" not in record.files:
         raise Refused("it has no hash of its predictions")
+    for name in record.files:
+        _check_name(NAME, name, "a file")
 
 
 def _settings(record: Record) -> None:
