@@ -160,7 +160,8 @@ def test_nothing_private_goes_out(tmp_path, cli):
 
 
 TOLD = ["/".join(("", "home", "me")), "[/data/x]", "/data", "~/x", "~me/x", "./x", "../x", "C:\\x",
-        "\\\\host\\x", "file:///x", "me@node17", "https://me:word@host.org/x", f"a {SECRET}", "x=/data/y"]  # fmt: skip
+        "\\\\host\\x", "file:///x", "me@node17", "https://me:word@host.org/x", f"a {SECRET}",
+        "x=/data/y"]  # fmt: skip
 QUIET = ["google/vit-base", "<s>[INST] {prompt} [/INST]</s>", "a/b", "n/a", "https://arxiv.org/abs/2406.14796",
          "mia_tpr@0.1%", "and / or", "1e-5", "glob(mini/*)"]  # fmt: skip
 
