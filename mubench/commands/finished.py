@@ -49,7 +49,7 @@ def records(out: Path, wanted: Mapping[str, str]) -> list[Record]:
 
 def runs(out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:
     """The same, each with its run's directory; one's own and those that `mubench import` has taken."""
-    from mubench.records import query
+    from mubench.index import query
     from mubench.submissions.found import once, submitted
 
     return _chosen(once([*query(out), *submitted(out)]), out, wanted)
@@ -57,7 +57,7 @@ def runs(out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:
 
 def own(out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:
     """The same without imported ones."""
-    from mubench.records import query
+    from mubench.index import query
 
     return _chosen(list(query(out)), out, wanted)
 
