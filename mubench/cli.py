@@ -18,6 +18,8 @@ VERBS = {
     "show": "one of them in full: mubench show method salun",
     "search": "a method's settings, by the same budget for each: mubench search method=salun trials=16",
     "table": "finished runs as a table: methods as rows, mean and interval over training seeds",
+    "plot": "pictures of finished runs: mubench plot ratio | tradeoff | cost | relearn | ranks | heat",
+    "report": "finished runs as one HTML page: leaderboard, tables, pictures, every run",
     "export": "a submission of finished runs, for leaderboards: mubench export --name GROUP",
     "import": "take others' submissions: mubench import FILE ...",
     "card": "a model card in the hub's format of a run with save_model=true",
