@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
+from mubench import jobs
 from mubench.commands import arguments
 from mubench.index import Brief, briefs
 from mubench.report.status import state
@@ -42,7 +43,7 @@ def _planned(argv: Sequence[str], out: Path) -> Iterator[Line]:
     """The runs that `mubench run` would start, as they stand."""
     from mubench.commands.run import planned
 
-    command = planned(argv)
+    command = planned(argv, launches=True)
     known = {run.folder: run for run in briefs(out)}
     for cell in command.cells:
         yield _line(known.get(cell.run_dir, Brief(cell.run_dir, "missing")), out)
@@ -60,3 +61,7 @@ def _tell(out: Path, lines: Sequence[Line]) -> None:
         log = out / "runs" / name / "log.txt"
         if word in ("failed", "diverged", "unfinished", "running") and log.is_file():
             print(f"             {log}")
+        job = jobs.of(log.parent) if word in ("unfinished", "running", "missing") else None
+        if job is not None:
+            why = f": {job.error['sentence']}" if job.error else ""
+            print(f"             {job.launcher} {job.number}, {job.log}{why}")
