@@ -26,6 +26,7 @@ from mubench.search.judging import FLOOR
 
 ASKED = ("bad_teaching", "scrub", "random_label", "salun")
 SPLITS = ("forget", "retain", "test")
+SHARES = ("accuracy", "rougeL")  # scores in [0, 1], of which ToW is made
 NOTHING = "no unlearning"  # the row of the original model
 
 
@@ -38,7 +39,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def tow(run: Record, role: str = "unlearned") -> float | None:
-    """Tug of war by the task's own score; a split that the task does not have is left out."""
+    """Tug of war by the score of the task, if a share; a split that the task does not have is left out."""
+    if score_of(run) not in SHARES:
+        return None
     gaps = [gap(run, f"{split}_{score_of(run)}", role) for split in SPLITS]
     known = [value for value in gaps if value is not None]
     return math.prod(1 - value for value in known) if known else None
@@ -60,13 +63,18 @@ def general(tasks: Tasks) -> list[str]:
     names = [NOTHING, *sorted(common)]
     tows = {task: [_mean(methods, name, tow) for name in names] for task, methods in tasks.items()}
     offs = [[_mean(methods, name, off) for name in names] for methods in tasks.values()]
-    ranks = [mean_ranks([[-value for value in values] for values in tows.values()]), mean_ranks(offs)]
+    scored = [[-value for value in values] for values in tows.values() if not all(map(math.isinf, values))]
+    ranks = [mean_ranks(scored), mean_ranks(offs)]
     rows = [
-        [names[at], *(f"{rank[at]:.1f}" for rank in ranks), *(number(tows[task][at]) for task in tasks)]
+        [names[at], *(f"{rank[at]:.1f}" for rank in ranks), *(_shown(tows[task][at]) for task in tasks)]
         for at in sorted(range(len(names)), key=lambda at: ranks[0][at])
     ]
     heading = ["method", "rank by ToW", "rank by losses", *(task.removeprefix("mini/") for task in tasks)]
     return [line(heading), "|" + "---|" * len(heading), *map(line, rows)]
+
+
+def _shown(value: float) -> str:
+    return number(None if math.isinf(value) else value)
 
 
 def mean_ranks(values: Sequence[Sequence[float]]) -> list[float]:
