@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import nn
 
-from mubench import processes
+from mubench import failing, processes
 from mubench.data import Columns
 from mubench.errors import UsageError
 from mubench.schema import Trainer
@@ -70,7 +70,10 @@ class Engine:
 
     def join(self) -> None:
         """Meet the other processes of the command; before this they can tell each other nothing."""
-        if processes.launched() > 1 and self.accelerator.num_processes != processes.launched():
+        if processes.launched() == 1:
+            return
+        failing.open_board()
+        if self.accelerator.num_processes != processes.launched():
             raise UsageError(
                 f"started as {processes.launched()} processes, of which {self.accelerator.num_processes} met"
             )

@@ -16,14 +16,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cache
 from typing import Any
 
 from mubench import processes
 from mubench.errors import Diverged, NotApplicable, RunFailed, UsageError
 
-PATIENCE = 15.0  # seconds that a process waits for the others to fail, or to tell
+PATIENCE = 5.0  # seconds that a process waits for the others to fail too
 KINDS: dict[str, type[UsageError] | type[RunFailed]] = {
     kind.__name__: kind for kind in (Diverged, RunFailed, NotApplicable, UsageError)
 }
@@ -49,6 +48,11 @@ def _board() -> Any:
     return torch_dist.PrefixStore("mubench", store)
 
 
+def open_board() -> None:
+    """Have the board at hand, all processes at the same time, before one of them may be gone."""
+    _board()
+
+
 def parted() -> bool:
     """Whether a process was lost: the others can do no more work together."""
     return _course.parted
@@ -67,7 +71,7 @@ def agreed(error: Exception) -> Exception:
         first = _first(number, own)
     except Exception:  # the board is gone, and the process that held it
         first, _course.parted = own, True
-    return error if first == own else KINDS[first[0]](first[1])
+    return error if first == own and not _lost(error) else KINDS[first[0]](first[1])
 
 
 def _first(number: int, own: list[str]) -> list[str]:
@@ -78,7 +82,7 @@ def _first(number: int, own: list[str]) -> list[str]:
     first: list[str] = json.loads(board.get(f"{number}/cause"))
     if not _all_failed(number):
         board.set(f"{number}/parted", "")
-        _hang_up()
+        _hang_up("gloo")  # where it wakes the others; NCCL would have this process wait
         _all_failed(number)
     _course.parted = board.check([f"{number}/parted"])
     return first
@@ -100,46 +104,54 @@ def _lost(error: Exception) -> bool:
 
 def _all_failed(number: int) -> bool:
     """Whether all processes have failed, waited for."""
-    until = time.monotonic() + PATIENCE
-    while _board().add(f"{number}/failed", 0) < processes.launched():
-        if time.monotonic() > until:
+    board = _board()
+    return _until(lambda: board.add(f"{number}/failed", 0) >= processes.launched(), PATIENCE)
+
+
+def _until(true: Callable[[], bool], seconds: float) -> bool:
+    """Whether something comes true in this time."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
             return False
         time.sleep(0.05)
     return True
 
 
-def _hang_up() -> None:
-    """Close the connections to the other processes."""
+def _hang_up(*backends: str) -> None:
+    """Close the connections to the other processes, if they are of these kinds; of any if none are named."""
     import torch.distributed as dist
 
-    if dist.is_initialized():
+    if dist.is_initialized() and (not backends or dist.get_backend() in backends):
         with suppress(Exception):  # of an exchange that is under way
             dist.destroy_process_group()
 
 
 def leave(status: int, tell: Callable[[], object]) -> int:
     """Have the main process tell how the command ended, before any of them leaves; the exit status."""
-    if processes.launched() == 1:
+    if processes.launched() == 1 or not _board.cache_info().currsize:
         tell()
         return status
-    if not processes.main():
-        with suppress(Exception):  # it takes longer, or is gone, and the board with it
-            _board().wait(["told"], timedelta(seconds=2 * PATIENCE))
-    if processes.main() or not _was_told():
+    try:
+        _part(tell)
+    except Exception:  # the board is gone, and the process that held it
         tell()
-        sys.stdout.flush()
-        with suppress(Exception):
-            _board().set("told", "")
     if _course.parted:
+        sys.stdout.flush()
         sys.stderr.flush()
-        time.sleep(1)  # where the board is this process's own, the others read it
         os._exit(status)  # an exchange that was broken off may hold up an orderly end
     _hang_up()
     return status
 
 
-def _was_told() -> bool:
-    try:
-        return bool(_board().check(["told"]))
-    except Exception:
-        return False
+def _part(tell: Callable[[], object]) -> None:
+    """The main process tells, another only if it does not; the main one goes last: it may hold the board."""
+    board = _board()
+    if processes.main():
+        tell()
+        board.set("told", "")
+        _until(lambda: board.add("left", 0) >= processes.launched() - 1, PATIENCE)
+        return
+    if not _until(lambda: bool(board.check(["told"])), 6 * PATIENCE):
+        tell()
+    board.add("left", 1)
