@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def check(
         resolved = OmegaConf.to_container(composed, resolve=True)
         assert isinstance(resolved, dict)
         for name, value in resolved.items():
-            known.part("merged", name, value, lambda: _merged({name: value}))  # noqa: B023
+            known.part("merged", str(name), value, partial(_merged, {str(name): value}))
     except OmegaConfBaseException as error:
         raise UsageError(_sentence(error)) from error
     for group in NAMED:

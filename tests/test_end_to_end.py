@@ -69,7 +69,9 @@ def test_a_method_from_outside_runs_and_stands_in_the_table(outputs, cli):
     words = ["method=slowly", "method.pause=0", f"--config-dir={EXTERNAL}", *FAST, f"out={outputs.folder}"]
     done = mubench("run", *words)
     assert done.status == 0 and done.out.startswith("slowly · digits · resnet-small")
-    rows = {row["method"]: row for row in json.loads(cli("table", "--format=json", f"out={outputs.folder}").out)}
+    rows = {
+        row["method"]: row for row in json.loads(cli("table", "--format=json", f"out={outputs.folder}").out)
+    }
     assert set(rows) == {"original", "retrained", "neggrad", "slowly"}
     assert rows["slowly"]["values"]["test_accuracy"]["n"] == 1
     shutil.rmtree(outputs.folder / "runs")

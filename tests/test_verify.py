@@ -63,7 +63,9 @@ def test_the_table_marks_what_passed_with_these_settings_and_this_code(done, out
     assert "backwards ✓" in printed and "leaky ✓" not in printed
     (legend,) = (line for line in printed.splitlines() if line.startswith("✓ "))
     assert legend.endswith("passed every check of mubench verify")
-    marked = {row["method"]: row["verified"] for row in json.loads(cli("table", "--format=json", f"out={out}").out)}
+    marked = {
+        row["method"]: row["verified"] for row in json.loads(cli("table", "--format=json", f"out={out}").out)
+    }
     assert marked == {"original": False, "backwards": True, "leaky": False}
 
 
