@@ -13,6 +13,8 @@ from mubench.report.plots.style import figure, slug
 from mubench.report.sheets import Column, Sheet
 from mubench.statistics.seeds import summarise
 
+SMALLEST = 4.0  # points; below, shades stand alone
+
 
 def heat(sheets: Sequence[Sheet], width: str) -> dict[str, Any]:
     """A map for each metric: shade is the place of a method's mean score between the worst and the best."""
@@ -58,11 +60,12 @@ def _picture(layout: Layout, shades: np.ndarray, width: str) -> Any:
         range(len(layout.columns)), layout.columns, rotation=35, ha="right", rotation_mode="anchor"
     )
     axes.set_yticks(range(len(layout.rows)), layout.rows)
-    for row, label in enumerate(layout.rows):
+    size = min(6.0, 19 * (drawn.get_figwidth() - 1) / len(layout.columns))  # points that fit into a cell
+    for row, label in enumerate(layout.rows if size >= SMALLEST else []):
         for place, task in enumerate(layout.columns):
             cell = layout.cells.get((label, task))
             best = cell is not None and cell.standing == "best"
-            axes.text(place, row, number(cell.mean) if cell else "-", ha="center", va="center", fontsize=6,
+            axes.text(place, row, number(cell.mean) if cell else "-", ha="center", va="center", fontsize=size,
                       fontweight="bold" if best else "normal")  # fmt: skip
     drawn.suptitle(f"{layout.title} (darker is better, bold the best)", fontsize=8)
     return drawn
