@@ -101,7 +101,7 @@ def test_a_missing_value_is_no_figure(value):
 def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
     """A calibration of six models that know their training examples by heart, or not at all."""
     out = tmp_path_factory.mktemp("calibrated") / "outputs"
-    done = mubench(*SMALL, "training.epochs=6", f"out={out}")
+    done = mubench(*SMALL, "training.epochs=4", f"out={out}")
     assert done.status == 0, done.err
     return Outputs(out, done)
 
@@ -148,7 +148,7 @@ def test_the_table_says_the_best_first_and_how_to_read_it(calibrated):
 def test_what_is_complete_is_read(calibrated):
     path = calibration(calibrated.folder)
     before = path.stat().st_mtime_ns
-    again = mubench(*SMALL, "training.epochs=6", f"out={calibrated.folder}")
+    again = mubench(*SMALL, "training.epochs=4", f"out={calibrated.folder}")
     assert (again.status, again.out) == (0, calibrated.printed.out) and "already complete" in again.err
     assert path.stat().st_mtime_ns == before
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from command_line import ALONE, EXTERNAL, FAST, record_of
+from command_line import ALONE, EXTERNAL, FAST, mubench, record_of
 
 from mubench import jobs
 
@@ -28,6 +28,11 @@ SMALL = (
 )  # fmt: skip
 
 
+STEPS = "unlearning.batch_size=8"  # nine, each with a pause: time to be cancelled in
+
+
+# Submitting commands are processes of their own: submitit sets logging up anew, which closes streams that
+# other libraries' handlers hold, pytest's own among them.
 @pytest.fixture(scope="module", autouse=True)
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A SLURM of one node; what these tests start finds it by SLURM_CONF."""
@@ -73,14 +78,14 @@ def test_a_sweep_with_a_failed_and_a_cancelled_run_is_completed_by_its_command(t
     monkeypatch.setenv("OBSTACLE", str(obstacle))
     words = (
         "run", "-m", "method=neggrad,brittle,slowly", *FAST, ALONE, f"out={out}", f"--config-dir={EXTERNAL}",
-        "trainer.checkpoint_minutes=0", *SMALL,
+        "trainer.checkpoint_minutes=0", STEPS, *SMALL,
     )  # fmt: skip
-    submitted = cli(*words)
+    submitted = mubench(*words)
     assert (submitted.status, submitted.out) == (0, ""), submitted.err
     first = "3 runs: 0 complete, 0 in the queue already, 3 submitted in 3 jobs ("
     assert submitted.err.startswith(first) and "behind 1 for 1 shared model;" in submitted.err
     assert len(jobs.noted(out)) == 3
-    again = cli(*words)
+    again = mubench(*words)
     assert again.err.startswith("3 runs: 0 complete, 3 in the queue already, none submitted\n"), again.err
     wait_for(lambda: list(out.glob("runs/*/*/slowly/*/*/checkpoints/fit0.pt")))
     (cancelled,) = out.glob("runs/*/*/slowly/*/*/")
@@ -90,7 +95,7 @@ def test_a_sweep_with_a_failed_and_a_cancelled_run_is_completed_by_its_command(t
     assert "1 complete, 1 failed" in status and "a file is in the way" in status and "unfinished" in status
     assert "unlearning has begun" in said_by(cancelled) and not (cancelled / "record.json").exists()
     obstacle.unlink()
-    repeated = cli(*words, "hydra.launcher.runs_per_job=2", "hydra.launcher.wait=true")
+    repeated = mubench(*words, "hydra.launcher.runs_per_job=2", "hydra.launcher.wait=true")
     assert repeated.status == 0, repeated.err
     head, tail = (
         "3 runs: 1 complete, 0 in the queue already, 2 submitted in 1 job (",
@@ -101,13 +106,13 @@ def test_a_sweep_with_a_failed_and_a_cancelled_run_is_completed_by_its_command(t
     assert {record_of(run)["status"] for run in jobs.noted(out)} == {"complete"}
 
 
-def test_a_job_that_is_told_its_end_is_near_goes_on_as_a_new_one(tmp_path, cli):
+def test_a_job_that_is_told_its_end_is_near_goes_on_as_a_new_one(tmp_path):
     """SLURM's warning, as before pre-emption or the end of its time: the job requeues itself and resumes."""
     words = (
         "run", "method=slowly", *FAST, ALONE, f"out={tmp_path}", f"--config-dir={EXTERNAL}",
-        "trainer.checkpoint_minutes=0", *SMALL,
+        "trainer.checkpoint_minutes=0", STEPS, *SMALL,
     )  # fmt: skip
-    assert cli(*words).status == 0
+    assert mubench(*words).status == 0
     wait_for(lambda: list(tmp_path.glob("runs/*/*/slowly/*/*/checkpoints/fit0.pt")))
     (run,) = jobs.noted(tmp_path)
     subprocess.run(["scancel", "--signal=USR2", number_of(run)], check=True)
@@ -120,8 +125,8 @@ def test_a_job_that_is_told_its_end_is_near_goes_on_as_a_new_one(tmp_path, cli):
     assert record_of(run)["status"] == "complete" and "unlearn: resuming at step" in said_by(run)
 
 
-def test_what_sbatch_refuses_is_told_in_a_sentence(tmp_path, cli):
-    done = cli("run", *FAST, ALONE, f"out={tmp_path / 'o'}", *SMALL, "hydra.launcher.partition=nowhere")
+def test_what_sbatch_refuses_is_told_in_a_sentence(tmp_path):
+    done = mubench("run", *FAST, ALONE, f"out={tmp_path / 'o'}", *SMALL, "hydra.launcher.partition=nowhere")
     assert done.status == 2 and done.err.startswith("mubench: hydra/launcher=slurm: "), done.err
     assert "partition" in done.err and done.err.count("\n") == 1
     assert not jobs.noted(tmp_path / "o")
