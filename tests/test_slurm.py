@@ -28,7 +28,7 @@ SMALL = (
 )  # fmt: skip
 
 
-STEPS = "unlearning.batch_size=8"  # nine, each with a pause: time to be cancelled in
+STEPS = "unlearning.batch_size=1"  # 67, each with a pause: time to be cancelled in
 
 
 # Submitting commands are processes of their own: submitit sets logging up anew, which closes streams that
@@ -89,6 +89,7 @@ def test_a_sweep_with_a_failed_and_a_cancelled_run_is_completed_by_its_command(t
     assert again.err.startswith("3 runs: 0 complete, 3 in the queue already, none submitted\n"), again.err
     wait_for(lambda: list(out.glob("runs/*/*/slowly/*/*/checkpoints/fit0.pt")))
     (cancelled,) = out.glob("runs/*/*/slowly/*/*/")
+    # submitit ignores SIGTERM; SIGKILL comes KillWait later.
     subprocess.run(["scancel", number_of(cancelled)], check=True)
     wait_for(lambda: not queue())
     status = cli("status", f"out={out}").out
