@@ -92,7 +92,8 @@ def run_of(out: Path) -> Path:
 def read_back(folder: Path) -> dict[str, list[dict]]:
     """What W&B's own tool reads in a folder, by the type of record."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    logs = {**os.environ, "WANDB_DIR": str(folder.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=logs)
     found: dict[str, list[dict]] = {}
     for line in map(json.loads, done.stdout.splitlines()):
         found.setdefault(line["type"], []).append(line[line["type"]])

@@ -101,6 +101,7 @@ def _sync(folders: Sequence[Path], typed: Mapping[str, Any]) -> str:
     elsewhere = [f"--{name}={typed[name]}" for name in ("project", "entity") if typed.get(name)]
     command = [sys.executable, "-m", "wandb", "sync", "--include-online", *elsewhere, *map(str, folders)]
     environment = {name: value for name, value in os.environ.items() if name != "WANDB_MODE"}
+    environment["WANDB_DIR"] = str(folders[0].parent.parent)  # its logs, else in the working directory
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env=environment,
