@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mubench.errors import UsageError
 from mubench.files import Corrupt, hashes_of, read_json, verify, write_json
 
 SCHEMA = 1
@@ -90,6 +91,17 @@ def finished(folder: Path) -> Record | None:
     if record is None or not record.complete:
         return None
     verify(folder, record.files)
+    return record
+
+
+def complete(folder: Path) -> Record:
+    """As `finished`; UsageError, in one sentence, for a directory without such a run."""
+    try:
+        record = finished(folder)
+    except Corrupt as error:
+        raise UsageError(str(error)) from error
+    if record is None:
+        raise UsageError(f"{folder} holds no complete run (mubench ls runs)")
     return record
 
 

@@ -57,3 +57,8 @@ def out_of(words: Sequence[str]) -> tuple[Path, list[str]]:
     """The outputs folder from `out=PATH` among the words, and the other words."""
     out = [word.removeprefix("out=") for word in words if word.startswith("out=")]
     return Path(out[-1] if out else "outputs"), [w for w in words if not w.startswith("out=")]
+
+
+def listed(value: str) -> list[str]:
+    """The names in `[a,b]` or `a,b`."""
+    return [name.strip() for name in value.strip("[]").split(",")]

@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mubench.commands.run import planned, print_plan
-from mubench.errors import NotApplicable, RunFailed, UsageError
+from mubench.commands.run import attempted, planned, print_plan
+from mubench.errors import UsageError
 
 if TYPE_CHECKING:
     from mubench.config import RunConfig
@@ -41,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     if not command.multirun:
         _calibrate(command.cells[0])
         return 0
-    return max([_attempt(cell) for cell in command.cells])
+    return max([attempted(partial(_calibrate, cell)) for cell in command.cells])
 
 
 def _refuse(words: Sequence[str], cells: Sequence[RunConfig]) -> None:
@@ -54,16 +55,6 @@ def _refuse(words: Sequence[str], cells: Sequence[RunConfig]) -> None:
             raise UsageError("calibrate makes no attacks on the forgetting: leave out evaluation=robust")
         if cell.settings.shadows < FEWEST:
             raise UsageError(f"shadows={cell.settings.shadows}: calibrate takes {FEWEST} or more")
-
-
-def _attempt(cell: RunConfig) -> int:
-    """One cell of a sweep; its failure is told, and the others go on."""
-    try:
-        _calibrate(cell)
-    except (UsageError, RunFailed) as error:
-        print(f"mubench: {error}", file=sys.stderr)
-        return 0 if isinstance(error, NotApplicable) else 1
-    return 0
 
 
 def _calibrate(cell: RunConfig) -> None:

@@ -37,11 +37,6 @@ def filters(verb: str, words: Sequence[str], own: Collection[str]) -> tuple[dict
     return wanted, settings
 
 
-def listed(value: str) -> list[str]:
-    """The names in `[a,b]` or `a,b`."""
-    return [name.strip() for name in value.strip("[]").split(",")]
-
-
 def records(out: Path, wanted: Mapping[str, str]) -> list[Record]:
     """The complete records that match; what is left out of them is said on stderr."""
     return [record for _, record in runs(out, wanted)]

@@ -90,6 +90,6 @@ def _drawn(
         "ratio": lines.ratios, "tradeoff": points.tradeoff, "cost": points.cost,
         "ranks": ranking.ranks, "heat": heat.heat,
     }  # fmt: skip
-    metrics = finished.listed(settings["metrics"]) if "metrics" in settings else None
+    metrics = arguments.listed(settings["metrics"]) if "metrics" in settings else None
     usual = USUAL.get(kind) or points.wanted(kind)
     return draw[kind](sheets(finished.records(out, wanted), metrics, usual=usual), width)

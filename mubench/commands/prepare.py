@@ -12,14 +12,12 @@ Takes the overrides of `run`. What is there already is left as it is.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from mubench import failing
-from mubench.commands.run import planned, print_plan
+from mubench.commands.run import attempted, planned, print_plan
 from mubench.config import RunConfig
-from mubench.errors import NotApplicable, RunFailed, UsageError
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,20 +29,7 @@ def main(argv: Sequence[str]) -> int:
         _prepare(command.cells[0], set())
         return 0
     done: set[Path] = set()
-    return max([_attempt(cell, done) for cell in command.cells])
-
-
-def _attempt(cell: RunConfig, done: set[Path]) -> int:
-    """One cell of a sweep; its failure is told, and the others go on."""
-    try:
-        _prepare(cell, done)
-    except (UsageError, RunFailed) as raised:
-        error = failing.agreed(raised)
-        if failing.parted():
-            raise error from raised
-        print(f"mubench: {error}", file=sys.stderr)
-        return 0 if isinstance(error, NotApplicable) else 1
-    return 0
+    return max([attempted(partial(_prepare, cell, done)) for cell in command.cells])
 
 
 def _prepare(cell: RunConfig, done: set[Path]) -> None:

@@ -22,14 +22,14 @@ evaluates, and leaves a record. Repeating a command skips what is complete.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mubench import processes
+from mubench import failing, processes
 from mubench.commands import arguments
 from mubench.config import RunConfig
-from mubench.errors import NotApplicable, UsageError
+from mubench.errors import NotApplicable, RunFailed, UsageError
 from mubench.files import check_outputs, writing
 
 if TYPE_CHECKING:  # Hydra takes a third of a second: not for --help
@@ -111,6 +111,19 @@ def launching(command: Command) -> tuple[Launcher, Errand]:
     if processes.launched() > 1 and node["name"] != "sequential":
         raise UsageError(f"hydra/launcher={node['name']} starts processes of its own: leave one of both out")
     return launcher, Errand(command.planner, command.cells, command.multirun, folder)
+
+
+def attempted(work: Callable[[], None]) -> int:
+    """Work on one cell of a sweep, for its exit status; a failure is told, and the others go on."""
+    try:
+        work()
+    except (UsageError, RunFailed) as raised:
+        error = failing.agreed(raised)
+        if failing.parted():
+            raise error from raised
+        print(f"mubench: {error}", file=sys.stderr)
+        return 0 if isinstance(error, NotApplicable) else 1
+    return 0
 
 
 def print_plan(command: Command, multirun: bool) -> int:

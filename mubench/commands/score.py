@@ -59,7 +59,7 @@ def _read(words: Sequence[str]) -> tuple[list[Path], list[str]]:
         if not equals:
             places.append(Path(word))
         elif name == "metrics":
-            names = [part.strip() for part in value.strip("[]").split(",")]
+            names = arguments.listed(value)
         else:
             raise UsageError(f"score has no setting '{name}'.{did_you_mean(name, ('metrics', 'out'))}")
     return places, names

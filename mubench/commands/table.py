@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(f"--{views[0]} and --{views[1]} are different views; choose one")
     look = _look(views[0] if views else "", typed.options)
     wanted, rest = finished.filters("table", words, ("metrics", "rows", "columns"))
-    metrics = finished.listed(rest.pop("metrics")) if "metrics" in rest else None
+    metrics = arguments.listed(rest.pop("metrics")) if "metrics" in rest else None
     from mubench.report.layout import Shape
     from mubench.report.papers import USUAL, ours
     from mubench.report.sheets import COLUMNS, sheets

@@ -65,12 +65,7 @@ def load(folders: tuple[Path, Path], out: Path | None, reporter: Reporter) -> Pa
 
 
 def _record(folder: Path) -> Record:
-    try:
-        record = records.finished(folder)
-    except Corrupt as error:
-        raise UsageError(str(error)) from error
-    if record is None:
-        raise UsageError(f"{folder} holds no complete run (mubench ls runs)")
+    record = records.complete(folder)
     if not any(name.startswith("model/") for name in record.files):
         typed = " ".join(record.overrides)
         raise UsageError(

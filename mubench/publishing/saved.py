@@ -11,7 +11,6 @@ from omegaconf import OmegaConf
 
 from mubench import records
 from mubench.errors import UsageError
-from mubench.files import Corrupt
 from mubench.records import Record
 from mubench.submissions.public import public
 
@@ -33,12 +32,7 @@ class Saved:
 
 def read(folder: Path) -> Saved:
     """The run in a directory; UsageError if it is not complete, or kept no weights."""
-    try:
-        record = records.finished(folder)
-    except Corrupt as error:
-        raise UsageError(str(error)) from error
-    if record is None:
-        raise UsageError(f"{folder} holds no complete run (mubench ls runs)")
+    record = records.complete(folder)
     names = [name for name in record.files if name.startswith(KEPT)]
     if not names:
         typed = " ".join(record.overrides)

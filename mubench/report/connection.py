@@ -11,10 +11,9 @@ from rich.table import Table
 from mubench.files import write_atomically
 from mubench.metrics import goal_of
 from mubench.report.closing import ARROWS, number, print_whole
+from mubench.report.plots.style import COLOURS, MARKERS
 
 SPLITS = {"forget": "forget set", "retain": "retain set", "test": "test set"}
-COLOURS = ("#0072B2", "#D55E00", "#009E73")  # told apart by colour-blind readers too
-MARKERS = ("o", "s", "^")
 LEGEND = (
     "first, last: with batch statistics made anew, as everywhere on the path; saved: as the runs left them\n"
     "barrier: how far a path rises above the line between its ends (for ↑: falls below it)"
@@ -80,7 +79,7 @@ def draw(found: Mapping[str, Any], path: Path) -> None:
 
 
 def _panel(axes: Any, curves: Mapping[str, Any], value: str) -> None:
-    for (name, curve), colour, marker in zip(curves.items(), COLOURS, MARKERS, strict=True):
+    for (name, curve), colour, marker in zip(curves.items(), COLOURS, MARKERS, strict=False):
         line = [float("nan") if one is None else one for one in curve[value]]
         axes.plot(curve["t"], line, color=colour, marker=marker, markersize=3.5, linewidth=1.4, label=name)
     axes.grid(color="#dddddd", linewidth=0.6)

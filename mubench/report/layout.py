@@ -8,6 +8,7 @@ from statistics import mode
 from typing import Any
 
 from mubench.errors import UsageError, did_you_mean
+from mubench.report.closing import number
 from mubench.report.papers import Named, named
 from mubench.report.rows import verified
 from mubench.report.sheets import Column, Sheet, Standing
@@ -49,6 +50,11 @@ class Cell:
     standing: Standing | None
     tested: bool  # some rows of its column share enough training seeds for a test
     ranked: bool  # some row of its column is the best
+
+    def text(self, n: int, sign: str = " ± ") -> str:
+        """Mean and spread, and how many training seeds if not the n of its row."""
+        spread = "" if self.spread is None else f"{sign}{number(self.spread)}"
+        return number(self.mean) + spread + (f" (n={self.n})" if self.n != n else "")
 
 
 @dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mubench.report.closing import number
 from mubench.report.layout import Cell, Layout
 from mubench.report.table import MARKS, heading, named_row
 
@@ -28,9 +27,7 @@ def _table(layout: Layout) -> str:
 def _cell(cell: Cell | None, n: int) -> str:
     if cell is None:
         return "-"
-    text = number(cell.mean)
-    text += f" ± {number(cell.spread)}" if cell.spread is not None else ""
-    text += f" (n={cell.n})" if cell.n != n else ""
+    text = cell.text(n)
     if cell.standing == "best":
         return f"**{text}**"
     return f"{text} {MARKS[cell.standing]}" if cell.tested and cell.standing in ("tied", "untested") else text

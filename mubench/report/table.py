@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from mubench.report.closing import number, print_whole
+from mubench.report.closing import print_whole
 from mubench.report.layout import Cell, Layout, Proven, Shape, layouts
 from mubench.report.notes import notes
 from mubench.report.rows import Row, verified
@@ -60,9 +60,7 @@ def _cell(cell: Cell | None, n: int) -> Text:
     """Mean, ± half the interval, how many training seeds where the row has others, and the mark."""
     if cell is None:
         return Text("-")
-    text = number(cell.mean)
-    text += f" ±{number(cell.spread)}" if cell.spread is not None else ""
-    text += f" (n={cell.n})" if cell.n != n else ""
+    text = cell.text(n, " ±")
     if cell.tested:
         text += f" {MARKS[cell.standing] if cell.standing else ' '}"
     elif cell.ranked:

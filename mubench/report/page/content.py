@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mubench.environment import now, versions
 from mubench.records import Record
-from mubench.report.closing import number
 from mubench.report.layout import Proven, Shape, layouts
 from mubench.report.notes import notes
 from mubench.report.page.leaderboard import METRICS, leaderboard, warnings
 from mubench.report.papers import named
-from mubench.report.rows import aim
+from mubench.report.rows import aim, value_of
 from mubench.report.sheets import Sheet
 
 Runs = Sequence[tuple[Path, Record]]
@@ -71,9 +70,7 @@ def _table(sheet: Sheet, proven: Proven) -> dict[str, Any]:
 def _cell(cell: Any, n: int) -> dict[str, Any]:
     if cell is None:
         return {"text": "-", "value": "", "standing": ""}
-    text = number(cell.mean) + (f" ± {number(cell.spread)}" if cell.spread is not None else "")
-    text += f" (n={cell.n})" if cell.n != n else ""
-    return {"text": text, "value": cell.mean, "standing": cell.standing or ""}
+    return {"text": cell.text(n), "value": cell.mean, "standing": cell.standing or ""}
 
 
 def listed(runs: Runs, out: Path) -> dict[str, Any]:
@@ -94,7 +91,7 @@ def _run(folder: Path, record: Record, out: Path, names: Sequence[str], place: A
     return {
         "key": [key["task"], key["model"], key["method"], f"{key['deletion']} {ratio}".strip(), seed["train"],
                 seed["unlearn"]],
-        "shown": [_rounded(_value(record, name)) for name in SHOWN],
+        "shown": [_rounded(value_of(record, name)) for name in SHOWN],
         "folder": str(folder.relative_to(out)) if folder.is_relative_to(out) else folder.name,
         "metrics": {group: [_rounded((record.metrics.get(group) or {}).get(name)) for name in names]
                     for group in GROUPS if record.metrics.get(group)},
@@ -104,11 +101,6 @@ def _run(folder: Path, record: Record, out: Path, names: Sequence[str], place: A
         "reasons": place(record.reasons), "overrides": place(record.overrides),
         "finished": record.finished, "fingerprint": record.fingerprint,
     }  # fmt: skip
-
-
-def _value(record: Record, name: str) -> Any:
-    groups: Iterable[Mapping[str, Any]] = (record.metrics.get(g) or {} for g in ("unlearned", "relative"))
-    return next((values[name] for values in groups if name in values), None)
 
 
 def _rounded(value: Any) -> Any:
