@@ -41,6 +41,19 @@ def check_path(override: Override, base: DictConfig) -> Any:
     return node
 
 
+def check_free(override: Override, base: DictConfig) -> None:
+    """The same where mappings may take keys of the user's own: `+a.options.key=value`, one at a time."""
+    mapping = override.key_or_group.rpartition(".")[0]
+    parent = OmegaConf.select(base, mapping)
+    if override.is_add() and isinstance(parent, DictConfig) and "_target_" not in parent:
+        return
+    node = check_path(override, base)
+    if isinstance(node, DictConfig):
+        raise UsageError(
+            f"{override.key_or_group} takes one key at a time: +{override.key_or_group}.key=value"
+        )
+
+
 def check_like(override: Override, default: Any) -> None:
     """UsageError if a setting whose type no class declares gets another type than its default's."""
     value = override.value()

@@ -27,7 +27,7 @@ from mubench import catalog
 from mubench.checking import Known, check
 from mubench.config import RunConfig
 from mubench.errors import UsageError
-from mubench.keys import check_key, check_path
+from mubench.keys import check_free, check_key
 
 
 class OwnFolders(SearchPathPlugin):
@@ -102,7 +102,7 @@ class Planner:
         if settings:
             base = self._compose([o.input_line or "" for o in mine if self._is_group(o)], hydra=True)
             for override in settings:
-                check_path(override, base)
+                check_free(override, base)
 
     @contextmanager
     def folders(self) -> Iterator[str]:

@@ -16,6 +16,7 @@ from mubench.launching.assignments import spread
 from mubench.launching.board import Board
 from mubench.launching.packs import packs
 from mubench.launching.parallel import gpus_for
+from mubench.launching.underway import note, underway
 from mubench.plan import Planner
 
 WORKERS = ("hydra/launcher=parallel", "hydra.launcher.workers=2")
@@ -60,6 +61,24 @@ def test_shared_models_come_first_and_only_their_runs_wait_for_them(planner, tmp
     assert sorted(place for pack in packed for place in pack.places) == [2, 3, 4, 5]
 
 
+def test_what_a_job_in_the_queue_trains_is_waited_for_and_not_trained_twice(planner, tmp_path):
+    cells = planner.cells(["method=neggrad,salun", "deletion.ratio=2,6", f"out={tmp_path}"], multirun=True)
+    original, retrained = spread(cells)[0].models
+    sweep = tmp_path / "sweeps" / "one"
+    note(sweep, {original: "7_0", retrained: "7_1", "elsewhere": "8"})
+    jobs_of_others = underway(sweep.parent, {"7_0", "8"})  # 7_1 has ended
+    assert jobs_of_others[original] == "7_0" and sorted(jobs_of_others.values()) == ["7_0", "8"]
+    first, second, *runs = spread(cells, jobs_of_others)
+    assert first.models == (retrained,) and original not in second.models
+    assert all(piece.behind == ("7_0",) for piece in runs)
+    assert {(pack.after, pack.behind) for pack in packs(runs, 2, 2, [])} == {
+        ((0,), ("7_0",)),
+        ((1,), ("7_0",)),
+    }
+    (sweep / "models.json").write_text("[torn")
+    assert underway(sweep.parent, {"7_0"}) == {}
+
+
 def test_a_model_that_one_run_needs_is_trained_by_it(planner, tmp_path):
     (piece,) = spread(planner.cells([f"out={tmp_path}"], multirun=False))
     assert (piece.models, piece.after) == ((), ())
@@ -93,6 +112,10 @@ MISTAKES = {
     "hydra/launcher=slrm": "unknown hydra/launcher 'slrm'. Did you mean 'slurm'? (mubench ls launchers)",
     "hydra/launcher=slurm hydra.launcher.minuts=3":
         "'hydra.launcher' has no setting 'minuts'. Did you mean 'minutes' (240)?",
+    "hydra/launcher=slurm hydra.launcher.options={hold:true}":
+        "hydra.launcher.options takes one key at a time: +hydra.launcher.options.key=value",
+    "hydra/launcher=slurm +hydra.launcher.mintes=3":
+        "'hydra.launcher' has no setting 'mintes'. Did you mean 'minutes' (240)?",
     "hydra/launcher=slurm hydra.launcher.gpus=-1": "hydra.launcher.gpus must lie in [0, 10000], not -1",
     "hydra/launcher=parallel hydra.launcher.workers=0": "hydra.launcher.workers must lie in [1, 4096], not 0",
     "hydra/launcher=slurm,parallel -m": "hydra/launcher=slurm,parallel: it is one for all runs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -105,6 +106,21 @@ def test_a_sweep_with_a_failed_and_a_cancelled_run_is_completed_by_its_command(t
     assert repeated.err.startswith(head) and repeated.err.endswith(f"{tail}\n")
     assert "unlearn: resuming at step" in said_by(cancelled)
     assert {record_of(run)["status"] for run in jobs.noted(out)} == {"complete"}
+
+
+def test_a_second_sweep_waits_for_the_models_of_the_first(tmp_path):
+    held = (*FAST, ALONE, f"out={tmp_path}", *SMALL, "+hydra.launcher.options.hold=true")
+    first = mubench("run", "-m", "method=neggrad,finetune", *held)
+    assert first.status == 0 and "behind 1 for 1 shared model;" in first.err, first.err
+    (models,) = tmp_path.glob("sweeps/*/models.json")
+    (number,) = json.loads(models.read_text()).values()
+    second = mubench("run", "-m", "method=salun,scrub", *held)
+    assert second.status == 0 and "2 submitted in 2 jobs (" in second.err, second.err
+    assert "behind 1 of another sweep's;" in second.err
+    waits = subprocess.run(["squeue", "-h", "-r", "--format=%E"], capture_output=True, text=True).stdout
+    assert waits.count(f"afterany:{number}") == 4, waits
+    subprocess.run(["scancel", "--me"], check=True)
+    wait_for(lambda: not queue())
 
 
 def test_a_job_that_is_told_its_end_is_near_goes_on_as_a_new_one(tmp_path):

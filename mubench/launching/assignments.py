@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 
 from mubench.config import RunConfig
 from mubench.report.plan import shared_models
@@ -18,6 +20,7 @@ class Assignment:
     run_dir: str
     models: tuple[str, ...] = ()  # folders of the models to train; none: do the run
     after: tuple[int, ...] = ()  # places in the list of assignments that this one waits for
+    behind: tuple[str, ...] = ()  # numbers of jobs of other sweeps that it waits for
 
     @property
     def title(self) -> str:
@@ -25,13 +28,15 @@ class Assignment:
         return f"models {', '.join(self.models)}" if self.models else self.run_dir
 
 
-def spread(cells: Sequence[RunConfig]) -> list[Assignment]:
+def spread(cells: Sequence[RunConfig], underway: Mapping[str, str] | None = None) -> list[Assignment]:
     """An assignment for each run, behind one for each cell that is the first to need models of others' too.
 
-    A model that only one run needs is trained by that run.
+    A model that only one run needs is trained by that run, one that is `underway` (absolute folder to number)
+    by the job of that number.
     """
     missing = [shared_models([cell]) for cell in cells]
-    needed = Counter(folder for folders in missing for folder in folders)
+    jobs = _trained(chain.from_iterable(missing), underway or {})
+    needed = Counter(folder for folder in chain.from_iterable(missing) if folder not in jobs)
     owner: dict[str, int] = {}
     preparing: list[Assignment] = []
     for cell, folders in zip(cells, missing, strict=True):
@@ -41,8 +46,17 @@ def spread(cells: Sequence[RunConfig]) -> list[Assignment]:
             preparing.append(Assignment(cell.overrides, str(cell.run_dir), mine))
     runs = [
         Assignment(
-            cell.overrides, str(cell.run_dir), after=tuple(sorted({owner[f] for f in folders if f in owner}))
+            cell.overrides,
+            str(cell.run_dir),
+            after=tuple(sorted({owner[f] for f in folders if f in owner})),
+            behind=tuple(sorted({jobs[f] for f in folders if f in jobs})),
         )
         for cell, folders in zip(cells, missing, strict=True)
     ]
     return preparing + runs
+
+
+def _trained(folders: Iterable[str], underway: Mapping[str, str]) -> dict[str, str]:
+    """Those of the folders that are underway, as they are named here, with their jobs' numbers."""
+    places = {folder: str(Path(folder).resolve()) for folder in folders}
+    return {folder: underway[place] for folder, place in places.items() if place in underway}

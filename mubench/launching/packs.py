@@ -29,6 +29,11 @@ class Pack:
         """Places of what has to end before."""
         return tuple(sorted({place for piece in self.pieces for place in piece.after}))
 
+    @property
+    def behind(self) -> tuple[str, ...]:
+        """Numbers of other sweeps' jobs that have to end before."""
+        return tuple(sorted({number for piece in self.pieces for number in piece.behind}))
+
     def __call__(self) -> None:
         """Do all pieces, whatever becomes of each; RunFailed if one failed, for the job's own status."""
         planner, failed = planner_of(self.config_dirs), 0
@@ -49,9 +54,9 @@ class Pack:
 
 def packs(pieces: Sequence[Assignment], first: int, size: int, config_dirs: Sequence[str]) -> list[Pack]:
     """Pieces that wait for the same, `size` a pack; `first` is the place of the first one."""
-    groups: dict[tuple[int, ...], list[int]] = {}
+    groups: dict[tuple[tuple[int, ...], tuple[str, ...]], list[int]] = {}
     for number, piece in enumerate(pieces):
-        groups.setdefault(piece.after, []).append(number)
+        groups.setdefault((piece.after, piece.behind), []).append(number)
     found = []
     for group in groups.values():
         for start in range(0, len(group), size):

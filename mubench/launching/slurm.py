@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from mubench import jobs
 from mubench.config import RunConfig
 from mubench.errors import UsageError
 from mubench.extras import need
-from mubench.launching import cluster
+from mubench.launching import cluster, underway
 from mubench.launching.assignments import Assignment, spread
 from mubench.launching.base import Errand, Launcher, Outcome, fresh
 from mubench.launching.packs import Pack, packs
@@ -65,7 +65,8 @@ class Slurm(Launcher):
         queue = cluster.queued()
         incomplete = [cell for cell in errand.cells if not is_complete(cell)]
         there = [cell for cell in incomplete if _number(cell) in queue]
-        submitted = self._submit([cell for cell in incomplete if _number(cell) not in queue], errand)
+        trained = underway.underway(errand.folder.parent, queue)
+        submitted = self._submit([cell for cell in incomplete if _number(cell) not in queue], errand, trained)
         _say(
             f"{_some(len(errand.cells), 'run')}: {len(errand.cells) - len(incomplete)} complete, "
             f"{len(there)} in the queue already, {submitted}"
@@ -76,24 +77,26 @@ class Slurm(Launcher):
         cluster.await_end({number for cell in incomplete if (number := _number(cell))})
         return [(cell, ended(cell)) for cell in errand.cells]
 
-    def _submit(self, cells: Sequence[RunConfig], errand: Errand) -> str:
-        """Submit the work of these cells; what was submitted, in words."""
+    def _submit(self, cells: Sequence[RunConfig], errand: Errand, trained: Mapping[str, str]) -> str:
+        """Submit the work of these cells, models apart that are `trained` already; what it was, in words."""
         if not cells:
             return "none submitted"
-        pieces, dirs = spread(cells), own_dirs(errand.planner)
+        pieces, dirs = spread(cells, trained), own_dirs(errand.planner)
         models = [piece for piece in pieces if piece.models]
         folder = fresh(errand.folder)
         numbers: dict[int, str] = {}  # of the jobs that train shared models, by place in `pieces`
         for pack in self._jobs(packs(models, 0, self.models_per_job, dirs), folder, ""):
             numbers |= dict.fromkeys(pack.places, pack.number)
+        underway.note(folder, {f: numbers[place] for place, piece in enumerate(models) for f in piece.models})
         runs = packs(pieces[len(models) :], len(models), self.runs_per_job, dirs)
         launched = []
-        for after in dict.fromkeys(pack.after for pack in runs):
-            wanted = dict.fromkeys(numbers[place] for place in after)
+        for after, behind in dict.fromkeys((pack.after, pack.behind) for pack in runs):
+            wanted = dict.fromkeys([*(numbers[place] for place in after), *behind])
             # A failed preparation must not leave its runs in the queue for ever: they try for themselves,
             # and their records say why it cannot be done.
             dependency = f"afterany:{':'.join(wanted)}" if wanted else ""
-            launched += self._jobs([pack for pack in runs if pack.after == after], folder, dependency)
+            alike = [pack for pack in runs if (pack.after, pack.behind) == (after, behind)]
+            launched += self._jobs(alike, folder, dependency)
         for pack in launched:
             for piece in pack.pieces:
                 jobs.note(Path(piece.run_dir), self.name, pack.number, cluster.log(folder, pack.number))
@@ -142,7 +145,10 @@ def _counted(
     runs: int, launched: Sequence[Pack], models: Sequence[Assignment], numbers: dict[int, str], folder: Path
 ) -> str:
     shared = _some(sum(len(piece.models) for piece in models), "shared model")
-    behind = f" behind {len(set(numbers.values()))} for {shared}" if models else ""
+    others = {number for pack in launched for number in pack.behind}
+    before = [f"{len(set(numbers.values()))} for {shared}"] if models else []
+    before += [f"{len(others)} of another sweep's"] if others else []
+    behind = f" behind {' and '.join(before)}" if before else ""
     first, last = launched[0].number, launched[-1].number
     which = first if first == last else f"{first} to {last}"
     return f"{runs} submitted in {_some(len(launched), 'job')} ({which}){behind}; logs in {folder}"

@@ -87,7 +87,7 @@ def packed(piece: Assignment) -> dict[str, Any]:
 
 def unpacked(content: Mapping[str, Any]) -> Assignment:
     """The assignment that `packed` packed."""
-    lists = {name: tuple(content[name]) for name in ("overrides", "models", "after")}
+    lists = {name: tuple(content[name]) for name in ("overrides", "models", "after", "behind")}
     return Assignment(run_dir=content["run_dir"], **lists)
 
 
