@@ -11,7 +11,7 @@ from mubench.report.table import MARKS, heading, named_row
 def markdown(found: Sequence[Layout], notes: Sequence[str]) -> str:
     """A heading and a table for each, then the notes as a list."""
     tables = [f"### {_safe(layout.title)}\n\n{_table(layout)}\n" for layout in found]
-    return "\n".join([*tables, *(f"- {_safe(line)}" for line in notes)])
+    return "\n".join([*tables, *(f"- {_note(line)}" for line in notes)])
 
 
 def _table(layout: Layout) -> str:
@@ -31,6 +31,11 @@ def _cell(cell: Cell | None, n: int) -> str:
     if cell.standing == "best":
         return f"**{text}**"
     return f"{text} {MARKS[cell.standing]}" if cell.tested and cell.standing in ("tied", "untested") else text
+
+
+def _note(line: str) -> str:
+    """A note with its sign as it is shown here: the best is bold, not starred."""
+    return f"**bold** {_safe(line[2:])}" if line.startswith("* ") else _safe(line)
 
 
 def _safe(text: str) -> str:

@@ -36,8 +36,8 @@ def ratios(sheets: Sequence[Sheet], width: str) -> dict[str, Any]:
 
 def _picture(sheets: Sequence[Sheet], marks: Mapping[str, Look], width: str) -> Any:
     names = list(dict.fromkeys(column.name for sheet in sheets for column in sheet.columns))
-    across = 1 if width == "column" else min(len(names), 3)
-    down = -(-len(names) // across)
+    down = len(names) if width == "column" else -(-len(names) // 3)
+    across = -(-len(names) // down)  # four are two by two, not three and one
     drawn = figure(width, 0.62 * down / across + 0.05)
     grid = drawn.subplots(down, across, squeeze=False, sharex=True)
     handles: dict[str, Any] = {}
@@ -48,8 +48,10 @@ def _picture(sheets: Sequence[Sheet], marks: Mapping[str, Look], width: str) -> 
         axes.set_ylabel(named(name, goal, papers=False).heading)
     for axes in grid.flat[len(names) :]:
         axes.set_visible(False)
-    for axes in grid[-1]:
-        axes.set_xlabel("deletion ratio, %")
+    for column in grid.T:
+        lowest = [axes for axes in column if axes.get_visible()][-1]
+        lowest.tick_params(labelbottom=True)  # the one below it may be empty
+        lowest.set_xlabel("deletion ratio, %")
     drawn.suptitle(f"{sheets[0].place.task} · {sheets[0].place.model}", fontsize=8)
     legend(drawn, handles, width)
     return drawn
