@@ -15,10 +15,11 @@ Node = ast.expr
 
 @dataclass(frozen=True)
 class Facts:
-    """Class attributes that are literals, and functions, those of its bases among them."""
+    """Class attributes that are literals, and functions, those of its bases among them; its own docstring."""
 
     values: dict[str, Any]
     functions: frozenset[str]  # but those of a class without bases, which says what there may be
+    doc: str = ""
 
     def get(self, name: str, unknown: Any = None) -> Any:
         """A value, where the source tells it."""
@@ -61,7 +62,7 @@ def _facts(node: ast.ClassDef, module: str) -> Facts:
         literal = _literal(value)
         if literal is not None:
             values[name] = literal
-    return Facts(values, frozenset(functions))
+    return Facts(values, frozenset(functions), ast.get_docstring(node) or "")
 
 
 def _assigned(node: ast.ClassDef) -> Iterator[tuple[str, Node]]:

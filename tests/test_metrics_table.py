@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-from pathlib import Path
 
 import pytest
+from pages import script
 
 from mubench.metrics import METRICS, SPLITS
 from mubench.report import cards
 
-ROOT = Path(__file__).parents[1]
-
-
-def script():
-    spec = importlib.util.spec_from_file_location("metrics_table", ROOT / "scripts" / "metrics_table.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 def test_the_page_is_what_the_metrics_declare():
-    """python scripts/metrics_table.py writes it."""
-    table = script()
+    table = script("metrics_table")
     written = table.PAGE.read_text(encoding="utf-8")
-    assert table.page() == written
+    assert table.page() == written, "run: python scripts/metrics_table.py"
     rows = [line for line in written.splitlines() if line.startswith("| `")]
     assert {line.split("`")[1] for line in rows} == set(METRICS)
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 6 for line in rows)

@@ -17,6 +17,7 @@ from mubench import catalog, citations, facts
 from mubench.commands import arguments
 from mubench.errors import UsageError, did_you_mean
 from mubench.facts import Facts
+from mubench.report import components
 
 KINDS = (*catalog.GROUPS, "metric", "run")
 
@@ -59,23 +60,16 @@ def _yaml(path: Path, known: Facts, recipes: Sequence[str]) -> int:
     """The yaml is the documentation, with what its class says between its header and its settings."""
     for line in catalog.header(path):
         print(line)
-    if told := _told(known):
+    if told := _rows(components.facts_of(known)):
         print("\n" + "\n".join(told))
-    body = path.read_text(encoding="utf-8").splitlines()
-    print("\n" + "\n".join(line for line in body if not line.startswith("#")).strip("\n"))
+    for paragraph in components.details(known):
+        print("\n" + fill(paragraph, 112, break_long_words=False, break_on_hyphens=False))
+    print("\n" + components.settings(path))
     if recipes:
         line = f"recipes that change this (mubench show recipe NAME): {', '.join(recipes)}"
         print("\n" + fill(line, 112, break_long_words=False, break_on_hyphens=False))
     print(f"\n({path})")
     return 0
-
-
-def _told(known: Facts) -> list[str]:
-    """What a component's class says of itself."""
-    rows = [("computes", known.get("formula", ""))]
-    rows += [("source", citations.cite(key)) for key in known.papers]
-    rows += _of_a_method(known) if "families" in known.values else []
-    return _rows(rows)
 
 
 def _rows(rows: Iterable[tuple[str, str]]) -> list[str]:
@@ -85,27 +79,6 @@ def _rows(rows: Iterable[tuple[str, str]]) -> list[str]:
         first, *rest = wrap(text, 98, break_long_words=False, break_on_hyphens=False) or [""]
         lines += [f"{label:12}  {first}", *(" " * 14 + more for more in rest)] if text else []
     return lines
-
-
-def _of_a_method(known: Facts) -> list[tuple[str, str]]:
-    """The facts of methods/base.py that a user chooses by."""
-
-    def listed(name: str) -> str:
-        return ", ".join(sorted(known.get(name, ()))) or "-"
-
-    more = ", more by its settings" if "reads" in known.functions else ""
-    batches = known.get("stream", "") if "loss" in known.functions else ""
-    steps = "" if known.get("trains", True) else "none: optimizer, curriculum and unlearning.lr do nothing"
-    layers = {"convolutions": "convolutions, else linear layers"}.get(known.get("layers"), "")
-    return [
-        ("reads", listed("needs") + more),
-        ("batches", batches),
-        ("steps", steps),
-        ("applies to", f"{listed('families')}; deletion: {listed('deletions')}"),
-        ("layers", layers),
-        ("starts from", f"the {known.get('starts_from')} model"),
-        ("extra memory", known.get("memory", "")),
-    ]
 
 
 def _metric(name: str) -> int:

@@ -24,8 +24,9 @@ class ASSD(Dampening):
 
     source: ClassVar[tuple[str, ...]] = ("schoepf2024", "foster2024ssd")
     formula: ClassVar[str] = (
-        "where I_f > a I_D: w = w0 min(l I_D / I_f, 1), "
-        "a = the percentile 100 - ln(1 + 100 |D_f| / |D|) of I_f / I_D over all weights"
+        "where I_f > alpha I_D: w = w0 min(dampening I_D / I_f, 1), "
+        "I = mean over examples of (grad CE)^2, D = D_f and D_r, "
+        "alpha = the percentile 100 - ln(1 + 100 |D_f| / |D|) of I_f / I_D over all weights"
     )
     memory: ClassVar[str] = "four copies of the weights, and 256 MiB of gradients or one example's if larger"
 

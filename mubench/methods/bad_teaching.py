@@ -24,7 +24,8 @@ class BadTeaching(Method):
     source: ClassVar[tuple[str, ...]] = ("chundawat2023",)
     distils: ClassVar[bool] = True
     formula: ClassVar[str] = (
-        "min mean KL(p_bad || p_w) on D_f + mean KL(p_w0 || p_w) on D_r, p_bad freshly initialised"
+        "min mean KL(p_bad || p_w) on D_f + mean KL(p_w0 || p_w) on as many examples of D_r, "
+        "p_bad of the same architecture, every parameter fresh"
     )
     memory: ClassVar[str] = (
         "two copies of the weights, up to 256 MiB of each one's scores, and activations of twice a batch"

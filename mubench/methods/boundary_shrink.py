@@ -25,7 +25,10 @@ class BoundaryShrink(Method):
 
     families: ClassVar[frozenset[str]] = frozenset({"classes"})
     source: ClassVar[tuple[str, ...]] = ("chen2023",)
-    formula: ClassVar[str] = "min mean CE(x, y') on D_f, y' the nearest wrong class at x + e sign(grad_x CE)"
+    formula: ClassVar[str] = (
+        "min mean CE(x, y') on D_f, y' = argmax over c != y of f_w0(x')_c, "
+        "x' = x + step sign(grad_x CE(f_w0(x), y))"
+    )
     memory: ClassVar[str] = "one copy of the weights"
 
     def __post_init__(self) -> None:

@@ -13,7 +13,9 @@ from mubench.schema import within
 
 @dataclass
 class CFk(Finetune):
-    """min mean CE on D_r over the last k blocks and the head; all else keeps its bits, statistics too.
+    """min mean CE on D_r over the last k blocks and the head.
+
+    All else keeps its bits: running statistics of normalisations too.
 
     Blocks are the repeated parts in order, an encoder's before a decoder's. A head that shares its weight
     with the embeddings is as much the first layer as the last, and rests.

@@ -20,7 +20,8 @@ class CFW(Method):
     """N(0, sigma^2) on every kernel, min mean v(y) CE on D_r; N(0, last^2) before the last epoch.
 
     v(y) = n / (K n_y) from the counts of the K classes in D_r, so that every class counts alike; 1 where
-    targets are no classes. The last epoch has an optimizer of its own.
+    targets are no classes. The last epoch has an optimizer of its own. The source's first noise is
+    N(0, 0.6); the default here is far smaller.
     """
 
     sigma: float = 0.05  # of the first noise, in units of the weights: more forgets more
@@ -31,7 +32,8 @@ class CFW(Method):
     layers: ClassVar[Literal["all", "convolutions"]] = "convolutions"
     source: ClassVar[tuple[str, ...]] = ("cadet2024", "triantafillou2024")
     formula: ClassVar[str] = (
-        "K = K0 + N(0, sigma^2); min mean n / (K n_y) CE on D_r; + N(0, last^2) before the last epoch"
+        "every kernel + N(0, sigma^2); min mean n / (K n_y) CE on D_r, n_y of n rows of class y, K classes; "
+        "every kernel + N(0, last^2) before the last epoch"
     )
 
     def __post_init__(self) -> None:

@@ -12,9 +12,10 @@ from mubench.run import Run
 
 @dataclass
 class EUk(CFk):
-    """CF-k whose last k blocks and head begin afresh, the statistics of their normalisations too.
+    """CF-k whose last k blocks and head begin afresh.
 
-    Under an adapter it is the updates that begin afresh.
+    The statistics of their normalisations begin afresh too. Under an adapter it is the updates
+    that do.
     """
 
     formula: ClassVar[str] = "min mean CE on D_r over the last k blocks and the head, freshly initialised"

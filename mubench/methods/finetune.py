@@ -14,7 +14,10 @@ from mubench.run import Run, StreamName
 
 @dataclass
 class Finetune(Method):
-    """min mean CE on D_r, from the original's weights."""
+    """min mean CE on D_r, from the original's weights.
+
+    D_f is never seen: what is forgotten of it is what training on the rest does not keep.
+    """
 
     stream: ClassVar[StreamName] = "retain"
     needs: ClassVar[frozenset[str]] = frozenset({"retain"})

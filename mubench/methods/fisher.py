@@ -40,7 +40,7 @@ class Fisher(OneShot):
     needs: ClassVar[frozenset[str]] = frozenset({"retain"})
     source: ClassVar[tuple[str, ...]] = ("golatkar2020",)
     formula: ClassVar[str] = (
-        "w = w0 + sqrt(min(2 a / (P F), limit mean w0^2)) n, n ~ N(0, 1), P weights, "
+        "w = w0 + sqrt(min(2 alpha / (P F), limit mean w0^2)) n, n ~ N(0, 1), P weights, "
         "F = mean over D_r of E_y~p(y|x) (grad log p(y|x))^2"
     )
     memory: ClassVar[str] = "a copy of the weights, and 256 MiB of gradients or one example's if larger"

@@ -15,7 +15,11 @@ from mubench.run import Run, StreamName
 
 @dataclass
 class IDK(Forgetting):
-    """min mean CE of a refusal on D_f, another random one each epoch, + alpha mean CE(D_r)."""
+    """min mean CE of a refusal on D_f, another random one each epoch, + alpha mean CE(D_r).
+
+    Each row of D_f is answered by a random refusal of a list that comes with mubench, drawn anew for each
+    epoch.
+    """
 
     alpha: float = 1.0  # weight of retaining
 

@@ -33,7 +33,7 @@ class Influence(OneShot):
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
     source: ClassVar[tuple[str, ...]] = ("jia2023", "izzo2021", "singh2020")
     formula: ClassVar[str] = (
-        "w = w0 + a |w0| d / |d|, d = H_r^-1 (grad mean CE(D_f) - grad mean CE(D_r)), "
+        "w = w0 + alpha |w0| d / |d|, d = H_r^-1 (grad mean CE(D_f) - grad mean CE(D_r)), "
         "H_r = mean of g g^T + damping mean |g|^2 I over a sample of D_r"
     )
     memory: ClassVar[str] = (

@@ -23,7 +23,9 @@ class L1Sparse(Finetune):
     rest: int = 0  # E0: epochs at the end without a penalty
 
     source: ClassVar[tuple[str, ...]] = ("jia2023",)
-    formula: ClassVar[str] = "min mean CE(D_r) + a_t |w|_1, a_t = max(0, a (1 - t/(E - E0))) in epoch t of E"
+    formula: ClassVar[str] = (
+        "min mean CE(D_r) + a_t |w|_1, a_t = max(0, a (1 - t/(E - rest))) in epoch t of E"
+    )
 
     def __post_init__(self) -> None:
         within("method.a", self.a, 0, 1e3, "(]")

@@ -22,7 +22,7 @@ class LFSSD(SSD):
 
     source: ClassVar[tuple[str, ...]] = ("foster2024lfssd", "foster2024ssd")
     formula: ClassVar[str] = (
-        "where I_f > a I_D: w = w0 min(l I_D / I_f, 1), "
+        "where I_f > alpha I_D: w = w0 min(dampening I_D / I_f, 1), "
         "I = mean over examples of |grad |z|^2|, D = D_f and D_r"
     )
     softmax: ClassVar[bool] = False

@@ -31,8 +31,8 @@ class MSG(Finetune):
     layers: ClassVar[Literal["all", "convolutions"]] = "convolutions"
     source: ClassVar[tuple[str, ...]] = ("cadet2024", "triantafillou2024")
     formula: ClassVar[str] = (
-        "g = grad of mean CE(D_r sample) - mean CE(D_f); the share of each kernel with the smallest |g| "
-        "freshly initialised; min mean CE on D_r, the gradient of the rest of the kernels scaled"
+        "g = grad of mean CE(D_r sample) - mean CE(D_f); the `share` of each kernel with the smallest |g| "
+        "freshly initialised; min mean CE on D_r, the steps of the kernels' other weights times `slow`"
     )
     memory: ClassVar[str] = "one copy of the kernels, one gradient in `prepare`"
 

@@ -33,7 +33,8 @@ class MultiDelete(Method):
     families: ClassVar[frozenset[str]] = frozenset({"image_text"})
     source: ClassVar[tuple[str, ...]] = ("cheng2024",)
     formula: ClassVar[str] = (
-        "min a MSE(h_w(I_i, T_i), h_w0(I_i, T_j)) + b MSE(f_w, f_w0) on D_f + c MSE(h_w, h_w0) on D_r"
+        "min decouple MSE(h_w(I_i, T_i), h_w0(I_i, T_j)) + unimodal MSE(f_w, f_w0) on D_f "
+        "+ retain MSE(h_w, h_w0) on D_r"
     )
     moves: ClassVar[Literal["all", "some", "none"]] = "some"  # the head reads the features, and rests
     memory: ClassVar[str] = "one copy of the weights"

@@ -18,6 +18,7 @@ from mubench.schema import within
 class NPO(Forgetting):
     """min (2 / beta) mean log(1 + (p_w(y) / p_w0(y))^beta) on D_f, p that of an example's whole target.
 
+    Log-probabilities are summed over an example's label tokens, and each example has a sigmoid of its own.
     The smaller beta, the more it is gradient ascent. For diffusion minus the loss stands in for log p.
     """
 

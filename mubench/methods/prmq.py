@@ -17,7 +17,7 @@ from mubench.schema import within
 
 @dataclass
 class PRMQ(Method):
-    """Fresh values for the `pruned` share of the kernels' smallest weights; min CE + (H_w - H_w0)^2 on D_r.
+    """Fresh values for the `pruned` share of the smallest weights; min CE + entropy (H_w - H_w0)^2 on D_r.
 
     Weights are ranked by size, over all kernels together. H is the entropy of the predicted distribution;
     where noise is predicted, which has none, the squared difference of the predictions takes its place.
@@ -31,8 +31,8 @@ class PRMQ(Method):
     layers: ClassVar[Literal["all", "convolutions"]] = "convolutions"
     source: ClassVar[tuple[str, ...]] = ("cadet2024", "triantafillou2024")
     formula: ClassVar[str] = (
-        "the share of kernels' weights with the smallest |w| freshly initialised; "
-        "min mean CE + (H(p_w) - H(p_w0))^2 on D_r"
+        "the `pruned` share of all kernels' weights with the smallest |w| freshly initialised; "
+        "min mean CE + entropy (H(p_w) - H(p_w0))^2 on D_r"
     )
     memory: ClassVar[str] = "a copy of the weights"
     distils: ClassVar[bool] = True

@@ -11,7 +11,11 @@ from mubench.run import Run
 
 @dataclass
 class Retrain(Method):
-    """Takes the retrained model that serves as every method's reference; its training is the cost."""
+    """Takes the retrained model that serves as every method's reference; its training is the cost.
+
+    It is trained once under the task's own recipe, body and head, and shared by all runs of the same forget
+    set and training seed: the method's time is that training's.
+    """
 
     needs: ClassVar[frozenset[str]] = frozenset({"retain"})
     starts_from: ClassVar[Literal["original", "retrained"]] = "retrained"

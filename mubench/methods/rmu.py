@@ -34,7 +34,10 @@ class Rmu(Method):
     stream: ClassVar[StreamName] = "paired"
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
     source: ClassVar[tuple[str, ...]] = ("li2024",)
-    formula: ClassVar[str] = "min mean |h(x) - c u|^2 on D_f + a |h(x) - h_w0(x)|^2 on D_r"
+    formula: ClassVar[str] = (
+        "min mean |h(x) - c u|^2 on D_f + alpha |h(x) - h_w0(x)|^2 on D_r, h the output of one block, "
+        "u a random direction, c = steering mean |h_w0(x)| over D_f"
+    )
     memory: ClassVar[str] = "one copy of the weights"
     moves: ClassVar[Literal["all", "some", "none"]] = "some"
 

@@ -29,8 +29,8 @@ class RNI(Finetune):
 
     source: ClassVar[tuple[str, ...]] = ("cadet2024", "triantafillou2024")
     formula: ClassVar[str] = (
-        "head freshly initialised; each epoch w + N(0, sigma^2) on 0.7 of a random set of layers, "
-        "min mean CE on D_r over that set; then min mean CE on D_r"
+        "head freshly initialised; each epoch a random `share` of the layers: w + N(0, sigma^2) on `noisy` "
+        "of them, min mean CE on D_r over them; then `last` epochs of min mean CE on D_r over all weights"
     )
 
     def __post_init__(self) -> None:

@@ -54,7 +54,10 @@ class Rum(Method):
         "low": ({"method": {"name": "neggrad", "_target_": "mubench.methods.neggrad.NegGrad"}, "lr": 0.1},)
     }
     source: ClassVar[tuple[str, ...]] = ("zhao2024",)
-    formula: ClassVar[str] = "D_f in thirds S1, S2, S3 by the loss at w0; U3(U2(U1(w0, S1), S2), S3)"
+    formula: ClassVar[str] = (
+        "D_f in thirds S1, S2, S3 by rising loss at w0; w = U3(U2(U1(w0, S1), S2), S3), "
+        "U1, U2, U3 the methods `low`, `medium`, `high`, for each of which the parts after it belong to D_r"
+    )
     memory: ClassVar[str] = "that of the method that needs most"
 
     def __post_init__(self) -> None:

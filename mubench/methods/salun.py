@@ -16,7 +16,11 @@ from mubench.schema import within
 
 @dataclass
 class SalUn(RandomLabel):
-    """The `random_label` objective under a mask m of the weights with the largest |grad CE on D_f|."""
+    """The `random_label` objective under a mask m of the weights with the largest |grad CE on D_f|.
+
+    Weights are ranked over all layers together, by the gradient of the whole of D_f. Off the mask every
+    weight keeps the original's bits: neither momentum nor weight decay moves it.
+    """
 
     ratio: float = 0.5  # share of all weights that may move
 

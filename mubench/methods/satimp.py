@@ -20,7 +20,8 @@ class SatImp(WeightedAscent):
 
     source: ClassVar[tuple[str, ...]] = ("yang2025satimp",)
     formula: ClassVar[str] = (
-        "min -mean p_w(y)^beta1 (1 - p_w(y))^beta2 CE(D_f) per label token + alpha mean CE(D_r)"
+        "min -mean p_w(y)^beta1 (1 - p_w(y))^beta2 CE(D_f) per label token + alpha mean CE(D_r), "
+        "p^beta1 (1 - p)^beta2 a constant"
     )
 
     def __post_init__(self) -> None:

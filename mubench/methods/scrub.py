@@ -18,7 +18,8 @@ class Scrub(Method):
     """Max passes: -KL(p_w0 || p_w) on D_f; min passes: alpha KL(p_w0 || p_w) + gamma CE on D_r.
 
     The first `msteps` epochs are a max pass and then a min pass, the others a min pass alone. KL is
-    scaled by the temperature squared, as in distillation.
+    scaled by the temperature squared, as in distillation. With `rewind` (SCRUB+R) the epoch is kept whose
+    error on D_f is nearest to the final model's on validation data of the same labels.
     """
 
     alpha: float = 0.5  # pull towards the original on D_r

@@ -23,7 +23,10 @@ class SimNPO(Forgetting):
 
     families: ClassVar[frozenset[str]] = frozenset({"tokens"})
     source: ClassVar[tuple[str, ...]] = ("fan2024simnpo",)
-    formula: ClassVar[str] = "min -(2/beta) mean log sigmoid(beta CE(D_f) - delta) + alpha mean CE(D_r)"
+    formula: ClassVar[str] = (
+        "min -(2/beta) mean log sigmoid(beta CE(D_f) - delta) + alpha mean CE(D_r), "
+        "CE the mean over an example's label tokens"
+    )
     lowers: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -64,7 +64,7 @@ class SSD(Dampening):
     trial: ClassVar[Mapping[str, Any]] = {"alpha": 1.2}
     source: ClassVar[tuple[str, ...]] = ("foster2024ssd",)
     formula: ClassVar[str] = (
-        "where I_f > a I_D: w = w0 min(l I_D / I_f, 1), "
+        "where I_f > alpha I_D: w = w0 min(dampening I_D / I_f, 1), "
         "I = mean over examples of (grad CE)^2, D = D_f and D_r"
     )
 

@@ -14,7 +14,10 @@ from mubench.run import Run, StreamName
 
 @dataclass
 class SuccessiveRandomLabels(Method):
-    """min mean CE over D_r and over D_f with wrong labels that are drawn anew each epoch."""
+    """min mean CE over D_r and over D_f with wrong labels that are drawn anew each epoch.
+
+    The same as `random_label` with `redraw: epoch`, under the name by which Deep Unlearn compares it.
+    """
 
     stream: ClassVar[StreamName] = "mixed"
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})

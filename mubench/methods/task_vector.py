@@ -25,7 +25,7 @@ class TaskVector(Method):
     scale: float = 1.0  # how far to go against the task vector: more forgets more
 
     source: ClassVar[tuple[str, ...]] = ("ilharco2023",)
-    formula: ClassVar[str] = "w0 - l (w_f - w0), w_f = argmin mean CE on D_f from w0"
+    formula: ClassVar[str] = "w = w0 - scale (w_f - w0), w_f from w0 by min mean CE on D_f"
     memory: ClassVar[str] = "one copy of the weights"
 
     def __post_init__(self) -> None:

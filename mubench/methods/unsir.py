@@ -34,7 +34,10 @@ class Unsir(Method):
     families: ClassVar[frozenset[str]] = frozenset({"image", "video", "audio", "image_text"})
     deletions: ClassVar[frozenset[str]] = frozenset({"class"})
     source: ClassVar[tuple[str, ...]] = ("tarun2023",)
-    formula: ClassVar[str] = "N_c = argmax CE(N, c) - b |N|^2; min mean CE on (N_c, c) and D_r; min CE on D_r"
+    formula: ClassVar[str] = (
+        "for each class c of D_f: N_c = argmax over N of CE_w0(N, c) - decay |N|^2; "
+        "then min mean CE on (N_c, c) and D_r; then min mean CE on D_r"
+    )
     trial: ClassVar[Mapping[str, Any]] = {"steps": 6}
     memory: ClassVar[str] = "`noises` inputs for each forgotten class"
 

@@ -13,7 +13,10 @@ from mubench.schema import within
 
 @dataclass
 class WeightDistortion(Finetune):
-    """w0 + N(0, sigma^2), then min mean CE on D_r: far from w0, relearning does not bring D_f back."""
+    """w0 + N(0, sigma^2), then min mean CE on D_r.
+
+    Far from w0, so the paper, relearning does not bring D_f back. Sigma is in units of the weights.
+    """
 
     sigma: float = 0.05  # of the noise, in units of the weights: more forgets more, and costs more to repair
 

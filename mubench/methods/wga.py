@@ -18,7 +18,9 @@ class WGA(WeightedAscent):
     beta: float = 1.0  # 0: plain ascent; above, tokens that became unlikely count for less
 
     source: ClassVar[tuple[str, ...]] = ("wang2025",)
-    formula: ClassVar[str] = "min -mean p_w(y)^beta CE(D_f) per label token + alpha mean CE(D_r)"
+    formula: ClassVar[str] = (
+        "min -mean p_w(y)^beta CE(D_f) per label token + alpha mean CE(D_r), p^beta a constant"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
