@@ -9,28 +9,20 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
-from collections.abc import Mapping
-from contextlib import closing, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mubench.database import NAME, Parts, Row, discard, fetched, remember, remembered
 from mubench.files import Corrupt
-from mubench.records import Record, read, run_dirs
+from mubench.records import Outline, Record, read, run_dirs
 
-NAME = "index.sqlite"
-VERSION = 1  # of the tables: another one is made anew
-WAIT = 2.0  # seconds for another process that writes; then what is new is not remembered
-DAMAGE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_MISMATCH)
+__all__ = ["NAME", "Brief", "briefs", "outlines", "query", "whole"]
 # Parts of records that many have in common, held once; those of config and metrics by their names.
 SHARED = ("environment", "data", "reasons", "models", "forget_set")
-SPLIT = {"config": None, "metrics": ("original", "retrained")}  # None: all of it
-TABLES = (
-    "CREATE TABLE parts (id INTEGER PRIMARY KEY, content TEXT UNIQUE NOT NULL)",
-    "CREATE TABLE runs (folder TEXT PRIMARY KEY, stamp TEXT, status TEXT, error TEXT, task TEXT, model TEXT,"
-    " method TEXT, cost TEXT, files TEXT, content TEXT)",
-)
+ROLES = ("original", "retrained")  # whose metrics are shared
+OUTLINED = ("key", "fingerprint")  # what an outline tells besides shared parts
 
 
 @dataclass(frozen=True)
@@ -45,22 +37,20 @@ class Brief:
     files: str = "{}"  # JSON: hashes by name
 
 
-class _Row(NamedTuple):
-    folder: str  # below out/runs
+class _Rest(NamedTuple):
+    """Where an outline's record is found: in the index, if that still holds what was seen."""
+
     stamp: str
-    status: str
-    error: str | None
-    task: str
-    model: str
-    method: str
-    cost: str
-    files: str
-    content: str  # the record, with numbers of parts for what it shares
+    shared: dict[str, Any]  # the parts of a record that others have too
+    metrics: dict[str, Any]  # by role; None where they are the record's own
+
+
+_Known = Row | Record | Corrupt | None
 
 
 def briefs(out: Path) -> list[Brief]:
     """Every run directory below `out` in its order, shortly."""
-    found, _ = _look(out, whole=False)
+    found, _ = _look(out, outlined=False)
     return [_brief(folder, one) for folder, one in found]
 
 
@@ -69,22 +59,50 @@ def query(out: Path) -> list[tuple[Path, Record | Corrupt | None]]:
 
     Records share the parts that are equal in them: they are to read, not to change.
     """
-    found, parts = _look(out, whole=True)
+    found = outlines(out)
+    records = iter(whole(out, [(folder, one) for folder, one in found if isinstance(one, Outline)]))
+    return [(folder, next(records)[1] if isinstance(one, Outline) else one) for folder, one in found]
+
+
+def outlines(out: Path) -> list[tuple[Path, Outline | Corrupt | None]]:
+    """The same without the numbers of records, to choose among thousands; `whole` adds them."""
+    found, parts = _look(out, outlined=True)
     try:
-        return [(folder, _record(one, parts) if isinstance(one, _Row) else one) for folder, one in found]
+        return [(folder, _outline(one, parts)) for folder, one in found]
     except (ValueError, LookupError, TypeError):  # rows or parts are not what was written
-        _discard(out)
-        return [(folder, _read(folder)) for folder, _ in found]
+        discard(out)
+        read_again = [(folder, _read(folder)) for folder, _ in found]
+        return [(folder, Outline.of(one) if isinstance(one, Record) else one) for folder, one in read_again]
 
 
-def _look(out: Path, whole: bool) -> tuple[list[tuple[Path, _Row | Record | Corrupt | None]], dict[int, Any]]:
-    """What is known of each run directory, and the parts that rows name if they are to be `whole`."""
+def whole(out: Path, chosen: Sequence[tuple[Path, Outline]]) -> list[tuple[Path, Record | Corrupt | None]]:
+    """The records of outlines; what has changed since is as it is now."""
+    below = _below(out)
+    kept = fetched(out, [str(folder)[below:] for folder, one in chosen if isinstance(one.rest, _Rest)])
+    found: list[tuple[Path, Record | Corrupt | None]] = []
+    for folder, one in chosen:
+        if isinstance(one.rest, Record):
+            found.append((folder, one.rest))
+            continue
+        stamp, content = kept.get(str(folder)[below:], ("", ""))
+        try:
+            same = isinstance(one.rest, _Rest) and one.rest.stamp == stamp
+            found.append((folder, _record(one, json.loads(content)) if same else _read(folder)))
+        except (ValueError, LookupError, TypeError):  # the row is not what was written
+            discard(out)
+            found.append((folder, _read(folder)))
+    return found
+
+
+def _look(out: Path, outlined: bool) -> tuple[list[tuple[Path, _Known]], dict[int, Any]]:
+    """What is known of each run directory, and the parts that rows name if they are to be `outlined`."""
     seen = {folder: _stamp(folder) for folder in run_dirs(out)}
-    rows, parts = _remembered(out, whole)
-    found: list[tuple[Path, _Row | Record | Corrupt | None]] = []
+    rows, parts = remembered(out, outlined)
+    found: list[tuple[Path, _Known]] = []
     fresh: list[tuple[str, str, Record]] = []
+    below = _below(out)
     for folder, stamp in seen.items():
-        name = str(folder.relative_to(out / "runs"))
+        name = str(folder)[below:]
         row = rows.pop(name, None)
         if row is not None and row.stamp == stamp:
             found.append((folder, row))
@@ -94,14 +112,19 @@ def _look(out: Path, whole: bool) -> tuple[list[tuple[Path, _Row | Record | Corr
         if isinstance(record, Record) and stamp is not None:
             fresh.append((name, stamp, record))
     if fresh or rows:
-        _remember(out, fresh, list(rows))
+        remember(out, lambda parts: (_row(*one, parts) for one in fresh), list(rows))
     return found, parts
+
+
+def _below(out: Path) -> int:
+    """Where in the path of a run directory the name begins that its row has: it is relative to out/runs."""
+    return len(str(out / "runs")) + 1
 
 
 def _stamp(folder: Path) -> str | None:
     """What changes with a run's record; None where there is none."""
     try:
-        seen = os.stat(folder / "record.json")  # noqa: PTH116
+        seen = os.stat(f"{folder}/record.json")  # noqa: PTH116
     except OSError:
         return None
     return f"{seen.st_size} {seen.st_mtime_ns} {seen.st_ctime_ns} {seen.st_ino}"
@@ -114,112 +137,49 @@ def _read(folder: Path) -> Record | Corrupt | None:
         return error
 
 
-def _remembered(out: Path, whole: bool) -> tuple[dict[str, _Row], dict[int, Any]]:
-    """The rows of the index by folder, and the parts if they are `whole`; nothing without a sound index."""
-    if not (out / NAME).is_file():
-        return {}, {}
-    content = "content" if whole else "''"
-    names = ", ".join(_Row._fields[:-1])
-    try:
-        with closing(_open(out)) as db:
-            if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-                return {}, {}
-            db.execute("BEGIN")  # rows and parts of one moment
-            rows = {row[0]: _Row(*row) for row in db.execute(f"SELECT {names}, {content} FROM runs")}
-            told = db.execute("SELECT id, content FROM parts") if whole else ()
-            return rows, {number: json.loads(text) for number, text in told}
-    except (sqlite3.Error, ValueError) as error:
-        _damaged(out, error)
-        return {}, {}
-
-
-def _open(out: Path) -> sqlite3.Connection:
-    return sqlite3.connect(out / NAME, timeout=WAIT, isolation_level=None)
-
-
-def _damaged(out: Path, error: Exception) -> None:
-    """Discard the index where the error says so, not where it is locked or the folder refuses writing."""
-    if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in DAMAGE:
-        _discard(out)
-
-
-def _discard(out: Path) -> None:
-    """Take a damaged index away, and what SQLite keeps beside it."""
-    for name in (f"{NAME}-journal", NAME):
-        with suppress(OSError):
-            (out / name).unlink(missing_ok=True)
-
-
-def _remember(out: Path, fresh: list[tuple[str, str, Record]], gone: list[str]) -> None:
-    """Bring the index up to date in one transaction, if that can be had."""
-    try:
-        with closing(_open(out)) as db:
-            db.execute("BEGIN IMMEDIATE")
-            if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-                _make_tables(db)
-            db.executemany("DELETE FROM runs WHERE folder = ?", [(name,) for name in gone])
-            parts = _Parts(db)
-            places = ", ".join("?" * len(_Row._fields))
-            rows = (_row(name, stamp, record, parts) for name, stamp, record in fresh)
-            db.executemany(f"INSERT OR REPLACE INTO runs VALUES ({places})", rows)
-            db.execute("COMMIT")
-    except sqlite3.Error as error:
-        _damaged(out, error)
-
-
-def _make_tables(db: sqlite3.Connection) -> None:
-    for name in ("runs", "parts"):
-        db.execute(f"DROP TABLE IF EXISTS {name}")
-    for table in TABLES:
-        db.execute(table)
-    db.execute(f"PRAGMA user_version = {VERSION}")
-
-
-class _Parts:
-    """Numbers for what records have in common."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self.db = db
-        self.known: dict[str, int] = {text: number for number, text in db.execute("SELECT * FROM parts")}
-
-    def number(self, value: Any) -> int:
-        """The number of a part, a new one if it is new."""
-        text = json.dumps(value)
-        if text not in self.known:
-            made = self.db.execute("INSERT INTO parts (content) VALUES (?)", (text,)).lastrowid
-            assert made is not None
-            self.known[text] = made
-        return self.known[text]
-
-
-def _row(name: str, stamp: str, record: Record, parts: _Parts) -> _Row:
-    told = dict(vars(record))
-    shared = {field: parts.number(told.pop(field)) for field in SHARED}
-    split = {
-        field: {
-            key: [1, parts.number(value)] if common is None or key in common else [0, value]
-            for key, value in told.pop(field).items()
-        }
-        for field, common in SPLIT.items()
+def _row(name: str, stamp: str, record: Record, parts: Parts) -> Row:
+    own = dict(vars(record))
+    outline: dict[str, Any] = {field: own.pop(field) for field in OUTLINED}
+    outline["shared"] = {field: parts.number(own.pop(field)) for field in SHARED}
+    outline["config"] = {group: parts.number(value) for group, value in own.pop("config").items()}
+    metrics = own.pop("metrics")
+    outline["metrics"] = {
+        role: parts.number(values) if role in ROLES else None for role, values in metrics.items()
     }
+    outline["measured"] = record.measured
+    own["metrics"] = {role: values for role, values in metrics.items() if role not in ROLES}
     brief = _brief(Path(name), record)
-    content = json.dumps({"own": told, "shared": shared, "split": split})
-    return _Row(name, stamp, record.status, record.error, *brief.kind, brief.cost, brief.files, content)
+    texts = json.dumps(outline), json.dumps(own)
+    return Row(name, stamp, record.status, record.error, *brief.kind, brief.cost, brief.files, *texts)
 
 
-def _record(row: _Row, parts: Mapping[int, Any]) -> Record:
+def _outline(one: _Known, parts: Mapping[int, Any]) -> Outline | Corrupt | None:
+    """What a row tells without its content, or a record with it."""
+    if isinstance(one, Record):
+        return Outline.of(one)
+    if not isinstance(one, Row):
+        return one
+    told = json.loads(one.outline)
+    shared = {field: parts[number] for field, number in told["shared"].items()}
+    config = {group: parts[number] for group, number in told["config"].items()}
+    metrics = {role: None if n is None else parts[n] for role, n in told["metrics"].items()}
+    return Outline(
+        told["key"], told["fingerprint"], one.status, config, shared["forget_set"], shared["models"],
+        shared["data"], shared["environment"], told["measured"], _Rest(one.stamp, shared, metrics),
+    )  # fmt: skip
+
+
+def _record(one: Outline, own: dict[str, Any]) -> Record:
     """The record as it was read when its row was written."""
-    content = json.loads(row.content)
-    split: dict[str, Any] = {
-        field: {key: parts[value] if common else value for key, (common, value) in items.items()}
-        for field, items in content["split"].items()
-    }
-    shared: dict[str, Any] = {field: parts[number] for field, number in content["shared"].items()}
-    return Record(**content["own"], **shared, **split)
+    assert isinstance(one.rest, _Rest)
+    numbers = own["metrics"]
+    metrics = {role: numbers.get(role, values) for role, values in one.rest.metrics.items()}
+    told = {field: getattr(one, field) for field in OUTLINED}
+    return Record(**{**own, **told, "config": one.config, **one.rest.shared, "metrics": metrics})
 
 
-def _brief(folder: Path, found: _Row | Record | Corrupt | None) -> Brief:
-    if isinstance(found, _Row):
+def _brief(folder: Path, found: Row | Record | Corrupt | None) -> Brief:
+    if isinstance(found, Row):
         kind = (found.task, found.model, found.method)
         return Brief(folder, found.status, found.error, kind, found.cost, found.files)
     if isinstance(found, Record):

@@ -54,11 +54,45 @@ class Record:
         """Whether the run need not be repeated."""
         return self.status == "complete"
 
+    @property
+    def measured(self) -> bool:
+        """Whether it tells what a row of a table needs: numbers of the unlearned model, and a forget set."""
+        return bool(self.metrics.get("unlearned")) and isinstance(self.forget_set.get("sha256"), str)
+
     def write(self, folder: Path) -> None:
         """Write record.json atomically; of a complete run, with the hashes of its files."""
         there = [name for name in FILES if (folder / name).is_file()]
         self.files = hashes_of(folder, there) if self.complete else {}
         write_json(folder / "record.json", asdict(self))
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A record without its numbers: enough to choose among thousands."""
+
+    key: dict[str, Any]
+    fingerprint: str
+    status: str
+    config: dict[str, Any]
+    forget_set: dict[str, Any]
+    models: dict[str, str | None]
+    data: dict[str, Any]
+    environment: dict[str, Any]
+    measured: bool  # as Record.measured
+    rest: object  # the record, or what finds it (index.whole)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run need not be repeated."""
+        return self.status == "complete"
+
+    @classmethod
+    def of(cls, record: Record) -> Outline:
+        """The outline of a record at hand."""
+        return cls(
+            record.key, record.fingerprint, record.status, record.config, record.forget_set, record.models,
+            record.data, record.environment, record.measured, record,
+        )  # fmt: skip
 
 
 def read(folder: Path) -> Record | None:

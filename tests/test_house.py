@@ -17,7 +17,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 FLOORS = [
     ["errors", "fingerprint", "statistics"],
     ["files", "schema", "hub", "catalog", "environment", "official", "extras", "citations", "facts"],
-    ["config", "processes", "jobs", "keys"],
+    ["config", "processes", "jobs", "keys", "database"],
     ["failing", "parts"],
     ["progress", "records", "verified", "metrics.base", "data", "divergence", "checking", "optimizers"],
     ["storage", "modalities", "tasks", "deletion", "curricula", "networks", "plan", "metrics", "evidence"],
@@ -53,6 +53,7 @@ LIGHT = (
     "progress",
     "records",
     "index",
+    "database",
     "verified",
     "report",
     "metrics",

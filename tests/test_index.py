@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mubench import index
+from mubench import database, index
 from mubench.files import Corrupt
 from mubench.index import NAME, briefs, query
 from mubench.records import Record, read, run_dirs
@@ -63,8 +63,8 @@ def content_of(out: Path) -> list[tuple[str, str]]:
 
 def test_verbs_say_the_same_without_an_index_with_a_new_one_and_with_an_old_one(many, cli, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(index, "_remembered", lambda out, whole: ({}, {}))
-        patched.setattr(index, "_remember", lambda *_: None)
+        patched.setattr(index, "remembered", lambda out, outlined: ({}, {}))
+        patched.setattr(index, "remember", lambda *_: None)
         without = said(cli, many)
     assert not (many / NAME).exists()
     assert said(cli, many) == without
@@ -105,8 +105,9 @@ def test_what_changes_is_read_again_and_nothing_else(many, monkeypatch):
      lambda path: sqlite3.connect(path, isolation_level=None).execute("PRAGMA user_version = 99"),
      lambda path: sqlite3.connect(path, isolation_level=None).execute("DROP TABLE parts"),
      lambda path: sqlite3.connect(path, isolation_level=None).execute("DELETE FROM parts"),
-     lambda path: sqlite3.connect(path, isolation_level=None).execute("UPDATE runs SET content = '{'")],
-    ids=["other", "cut", "garbled", "empty", "version", "table", "parts", "content"],
+     lambda path: sqlite3.connect(path, isolation_level=None).execute("UPDATE runs SET content = '{'"),
+     lambda path: sqlite3.connect(path, isolation_level=None).execute("UPDATE runs SET outline = '{}'")],
+    ids=["other", "cut", "garbled", "empty", "version", "table", "parts", "content", "outline"],
 )  # fmt: skip
 def test_a_damaged_index_is_made_anew(many, damage):
     query(many)
@@ -125,7 +126,7 @@ def test_where_nothing_can_be_written_the_records_are_read(many):
 def test_while_another_process_writes_the_records_are_read(many, monkeypatch):
     query(many)
     shutil.rmtree(next(run_dirs(many)))
-    monkeypatch.setattr(index, "WAIT", 0.05)
+    monkeypatch.setattr(database, "WAIT", 0.05)
     with sqlite3.connect(many / NAME, isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
         assert same(many)

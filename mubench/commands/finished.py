@@ -11,9 +11,9 @@ from mubench.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from mubench.files import Corrupt
-    from mubench.records import Record
+    from mubench.records import Outline, Record
 
-    Found = tuple[Path, Record | Corrupt | None]
+    Found = tuple[Path, Outline | Corrupt | None]
 
 MOST = 3  # damaged records that are named
 
@@ -44,40 +44,38 @@ def records(out: Path, wanted: Mapping[str, str]) -> list[Record]:
 
 def runs(out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:
     """The same, each with its run's directory; one's own and those that `mubench import` has taken."""
-    from mubench.index import query
+    from mubench.index import outlines
     from mubench.submissions.found import once, submitted
 
-    return _chosen(once([*query(out), *submitted(out)]), out, wanted)
+    return _chosen(once([*outlines(out), *submitted(out)]), out, wanted)
 
 
 def own(out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:
     """The same without imported ones."""
-    from mubench.index import query
+    from mubench.index import outlines
 
-    return _chosen(list(query(out)), out, wanted)
+    return _chosen(outlines(out), out, wanted)
 
 
 def _chosen(found: Sequence[Found], out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:
     from mubench.files import Corrupt
-    from mubench.records import Record
+    from mubench.index import whole
+    from mubench.records import Outline, Record
     from mubench.report.settings import choose
 
     damaged = [str(one) for _, one in found if isinstance(one, Corrupt)]
     folders = {id(one): folder for folder, one in found}
-    records = [one for _, one in found if isinstance(one, Record)]
-    done = [one for one in records if one.complete]
-    damaged += [f"the run {r.fingerprint[:8]} has no metrics or no forget set" for r in done if not _whole(r)]
-    matching = choose([one for one in records if not one.complete or _whole(one)], wanted)
+    runs = [one for _, one in found if isinstance(one, Outline)]
+    done = [one for one in runs if one.complete]
+    lacking = [one for one in done if not one.measured]
+    damaged += [f"the run {one.fingerprint[:8]} has no metrics or no forget set" for one in lacking]
+    matching = choose([one for one in runs if not one.complete or one.measured], wanted)
     chosen = [one for one in matching if one.complete]
     _warn(damaged, len(matching) - len(chosen))
     if not chosen:
         raise UsageError(f"no finished run in {out} matches ({len(done)} are there)")
-    return [(folders[id(one)], one) for one in chosen]
-
-
-def _whole(record: Record) -> bool:
-    """Whether a complete record tells what a row needs."""
-    return bool(record.metrics.get("unlearned")) and isinstance(record.forget_set.get("sha256"), str)
+    records = whole(out, [(folders[id(one)], one) for one in chosen])
+    return [(folder, one) for folder, one in records if isinstance(one, Record)]
 
 
 def _warn(damaged: Sequence[str], failed: int) -> None:

@@ -71,8 +71,10 @@ class Layout:
 
     def n(self, row: str) -> int:
         """The training seeds that a row's cells have unless they say otherwise."""
+        if row in self.counts:
+            return self.counts[row]
         told = [cell.n for (at, _), cell in self.cells.items() if at == row]
-        return self.counts.get(row) or (mode(told) if told else 0)
+        return mode(told) if told else 0
 
 
 def layouts(sheets: Sequence[Sheet], shape: Shape, proven: Proven = ()) -> list[Layout]:
@@ -86,6 +88,7 @@ def layouts(sheets: Sequence[Sheet], shape: Shape, proven: Proven = ()) -> list[
     implied = _implied(sheets) if "task" in (shape.rows, shape.columns) else frozenset()
     for sheet in sheets:
         for label, row in sheet.rows.items():
+            sure = verified(row, proven)
             for column in sheet.columns:
                 shown = named(column.name, column.goal, shape.papers)
                 keys = _keys(sheet, label, shown, shape)
@@ -94,7 +97,7 @@ def layouts(sheets: Sequence[Sheet], shape: Shape, proven: Proven = ()) -> list[
                 _put(layout, keys, _cell(column, label, shown, shape))
                 layout.counts |= {keys["method"]: sheet.n(label)} if shape.usual else {}
                 layout.verified.add(keys["method"])
-                if not verified(row, proven):
+                if not sure:
                     doubted.add((title, keys["method"]))
     for title, method in doubted:
         found[title].verified.discard(method)
@@ -152,6 +155,6 @@ def _cell(column: Column, label: str, shown: Named, shape: Shape) -> Cell | None
         None if spread is None else abs(shown.scale) * spread,
         summary.n,
         column.standing(label),
-        any(pair.adjusted is not None for pair in column.pairs.values()),
+        column.pairs.tested,
         column.best is not None,
     )

@@ -22,7 +22,7 @@ def notes(sheets: Sequence[Sheet], verified: bool, sd: bool, test: str) -> Itera
         yield f"± {shown} over n training seeds; runs of one training seed are averaged first"
     if any(column.best is not None for column in columns):
         yield "* best mean of a metric, task and deletion; ≈: nearest to the retrained model, run by run"
-    if any(pair.adjusted is not None for column in columns for pair in column.pairs.values()):
+    if any(column.pairs.tested for column in columns):
         yield (
             f"= not told apart from the best ({NAMES[test]} over shared training seeds, Holm over all pairs "
             f"of a column, {DOUBT}); ? too few shared seeds to test"

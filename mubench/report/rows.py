@@ -7,6 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from mubench.metrics import Goal, goal_of
@@ -50,29 +51,31 @@ class Row:
     def values(self, name: str) -> Values:
         """A quantity by (seed.train, forget set, seed.unlearn, seed.eval); runs without it are left out."""
         found: dict[Seeds, float] = {}
-        for record in self.records:
+        for seeds, record in zip(self._seeds, self.records, strict=True):
             value = value_of(record, name, self.role)
             if value is not None:
-                found.setdefault(self._seeds(record), value)
+                found.setdefault(seeds, value)
         return found
 
     @property
     def runs(self) -> int:
         """Runs, or for a shared model its evaluations: those of one set of seeds count once."""
-        return len({self._seeds(record) for record in self.records})
+        return len(set(self._seeds))
 
     def scores(self, name: str, goal: Goal, values: Values) -> Values:
         """The values, turned so that more is better: of `match` minus the distance to the retrained model."""
         if goal != "match":
             return values if goal == "higher" else {seeds: -value for seeds, value in values.items()}
-        target = {self._seeds(record): value_of(record, name, "retrained") for record in self.records}
-        return {s: -abs(value - there) for s, value in values.items() if (there := target[s]) is not None}
+        there = (value_of(record, name, "retrained") for record in self.records)
+        target = dict(zip(self._seeds, there, strict=True))
+        return {s: -abs(value - goes_to) for s, value in values.items() if (goes_to := target[s]) is not None}
 
-    def _seeds(self, record: Record) -> Seeds:
-        """A record's seeds; a shared model has none of unlearning."""
-        seed = record.key["seed"]
-        unlearn = seed["unlearn"] if self.role == "unlearned" else None
-        return seed["train"], record.forget_set["sha256"], unlearn, seed["eval"]
+    @cached_property
+    def _seeds(self) -> list[Seeds]:
+        """Each record's seeds; a shared model has none of unlearning."""
+        own = self.role == "unlearned"
+        told = ((record.key["seed"], record.forget_set["sha256"]) for record in self.records)
+        return [(at["train"], forget, at["unlearn"] if own else None, at["eval"]) for at, forget in told]
 
 
 def verified(row: Row, proven: Sequence[Mapping[str, Any]]) -> bool:
@@ -82,11 +85,12 @@ def verified(row: Row, proven: Sequence[Mapping[str, Any]]) -> bool:
 
 def value_of(record: Record, name: str, role: str = "unlearned") -> float | None:
     """A number of a run's model; of the unlearned one also those of its pair and of its cost."""
-    groups = [record.metrics.get(role) or {}]
-    if role == "unlearned":
-        groups += [record.metrics.get("relative") or {}, record.cost]
-    value = next((values[name] for values in groups if name in values), None)
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
+    values: Mapping[str, Any] = record.metrics.get(role) or {}
+    if role == "unlearned" and name not in values:
+        values = record.metrics.get("relative") or {}
+        values = values if name in values else record.cost
+    value = values.get(name)
+    return value if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
 def aim(name: str) -> Goal | None:
@@ -128,10 +132,13 @@ def _references(rows: dict[str, list[Record]]) -> dict[str, Row]:
 def _variants(rows: dict[str, list[Record]]) -> dict[str, Row]:
     """Rows whose runs differ in more than seeds are told apart by the settings in which they do."""
     found: dict[str, Row] = {}
+    texts: dict[tuple[tuple[str, int], ...], str] = {}
     for method, records in rows.items():
         kinds: dict[str, list[Record]] = defaultdict(list)
         for record in records:
-            kinds[_settings(record)].append(record)
+            same = tuple((name, id(part)) for name, part in record.config.items() if name != "seed")
+            texts[same] = texts.get(same) or _settings(record)  # records of the index share equal parts
+            kinds[texts[same]].append(record)
         for records_of_kind in kinds.values():
             label = method if len(kinds) == 1 else f"{method} {_typed(records_of_kind[0])}".strip()
             label = label if label not in found else f"{label} #{records_of_kind[0].fingerprint[:8]}"

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mubench.errors import UsageError, did_you_mean
-from mubench.records import KEY, Record
+from mubench.records import KEY, Outline, Record
 from mubench.schema import Settings
 
 KEYS = tuple(name for name in KEY if name != "seed")
 PARTS = ("models", "forget_set", "data", "environment")
 ROOTS = (*KEYS, *PARTS, "fingerprint", *Settings.__dataclass_fields__)
+PLAIN = (str, int, float, type(None))
 DIGITS = 8  # of a hash that are enough to name it
 
 
@@ -21,40 +22,40 @@ def check_name(name: str) -> None:
         raise UsageError(f"there is no filter '{name}'.{did_you_mean(name, KEYS)}")
 
 
-def choose(records: Sequence[Record], wanted: Mapping[str, str]) -> list[Record]:
-    """The records whose values are among those wanted; UsageError for a setting that none has."""
-    if not records:
+def choose(runs: Sequence[Outline], wanted: Mapping[str, str]) -> list[Outline]:
+    """The runs whose values are among those wanted; UsageError for a setting that none has."""
+    if not runs:
         return []
-    left = list(records)
+    left = list(runs)
     for name, text in wanted.items():
-        values = [setting(record, name) for record in records]
+        values = [setting(run, name) for run in runs]
         if all(value is ... for value in values):
-            known = {each for record in records for each in settings(record)}
+            known = {each for run in runs for each in settings(run)}
             raise UsageError(f"no record has the setting '{name}'.{did_you_mean(name, known)}")
         among = [any(_is(value, one) for one in text.split(",")) for value in values]
-        fitting = {id(record) for record, fits in zip(records, among, strict=True) if fits}
-        left = [record for record in left if id(record) in fitting]
+        fitting = {id(run) for run, fits in zip(runs, among, strict=True) if fits}
+        left = [run for run in left if id(run) in fitting]
     return left
 
 
-def setting(record: Record, name: str) -> Any:
+def setting(run: Record | Outline, name: str) -> Any:
     """What `settings` gives by one name, without the others; ... where it gives nothing."""
     if name == "fingerprint":
-        return record.fingerprint
+        return run.fingerprint
     if name in KEYS:
-        return record.key[name]
+        return run.key[name]
     root, *inner = name.split(".")
-    node = getattr(record, root) if root in PARTS else record.config.get(root, ...)
+    node = getattr(run, root) if root in PARTS else run.config.get(root, ...)
     while inner and isinstance(node, Mapping):
         node = node.get(inner.pop(0), ...)
     return ... if inner or isinstance(node, Mapping) else node
 
 
-def settings(record: Record) -> dict[str, Any]:
-    """A record's key, settings and identities by dotted name; a group's own name gives what was chosen."""
-    parts = {name: getattr(record, name) for name in PARTS}
-    chosen = {name: record.key[name] for name in KEYS}
-    return {**flat({**record.config, **parts}), **chosen, "fingerprint": record.fingerprint}
+def settings(run: Record | Outline) -> dict[str, Any]:
+    """A run's key, settings and identities by dotted name; a group's own name gives what was chosen."""
+    parts = {name: getattr(run, name) for name in PARTS}
+    chosen = {name: run.key[name] for name in KEYS}
+    return {**flat({**run.config, **parts}), **chosen, "fingerprint": run.fingerprint}
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -86,7 +87,10 @@ def first_difference(
 ) -> tuple[str, dict[str, list[str]]] | None:
     """The first setting under these names in which runs differ: its name, and labels by the value's text."""
     seen: dict[str, dict[str, list[str]]] = {}
-    runs = [(label, settings(record)) for label, record in _unlike(labelled, under)]
+    unlike = _unlike(labelled, under)
+    if len({parts for _, parts in unlike}) < 2:
+        return None
+    runs = [(label, settings(record)) for label, record in unlike.values()]
     names = dict.fromkeys(name for _, values in runs for name in values)
     roots = tuple(f"{name}." for name in under)
     for name in names:
@@ -98,20 +102,24 @@ def first_difference(
     return next(((name, values) for name, values in seen.items() if len(values) > 1), None)
 
 
-def _unlike(labelled: Iterable[tuple[str, Record]], under: Sequence[str]) -> list[tuple[str, Record]]:
-    """The runs but those that hold, under these names, the very parts of an earlier one of their label."""
+def _unlike(
+    labelled: Iterable[tuple[str, Record]], under: Sequence[str]
+) -> dict[tuple[str, Any], tuple[str, Record]]:
+    """The first run of each label with the very parts that it has under these names: by label and parts."""
     roots = [name.split(".")[0] for name in under]
-    found: dict[tuple[Any, ...], tuple[str, Record]] = {}
+    fields = [root for root in roots if root in Record.__dataclass_fields__]
+    groups, keys = [root for root in roots if root not in fields], [root for root in roots if root in KEYS]
+    found: dict[tuple[str, Any], tuple[str, Record]] = {}
     for label, record in labelled:
-        parts = [getattr(record, root, None) or record.config.get(root) for root in roots]
-        chosen = [record.key[root] for root in roots if root in KEYS]
-        found.setdefault((label, *(_sameness(part) for part in parts), *chosen), (label, record))
-    return list(found.values())
+        parts = [getattr(record, field) for field in fields] + [record.config.get(root) for root in groups]
+        same = (*map(_sameness, parts), *(record.key[root] for root in keys))
+        found.setdefault((label, same), (label, record))
+    return found
 
 
 def _sameness(part: Any) -> Any:
     """Equal for the same mapping or an equal value."""
-    return part if isinstance(part, str | int | float | None) else id(part)
+    return part if isinstance(part, PLAIN) else id(part)
 
 
 def typed(value: Any) -> str:

@@ -12,7 +12,7 @@ from mubench.metrics import Goal
 from mubench.records import Record
 from mubench.report.comparable import refuse_unlike
 from mubench.report.rows import Place, Row, aim, group
-from mubench.statistics.paired import Pair, Test, compare
+from mubench.statistics.paired import Pair, Pairs, Test, compare
 from mubench.statistics.seeds import LEVEL, Summary, Values, summarise
 
 COLUMNS = (
@@ -31,7 +31,7 @@ class Column:
     goal: Goal | None
     values: Mapping[str, Values]  # by row, as recorded
     scores: Mapping[str, Values]  # by row that competes: more is better; empty without a goal
-    pairs: Mapping[tuple[str, str], Pair]  # of the scores, every two of them
+    pairs: Pairs  # of the scores, every two of them
 
     @cached_property
     def summaries(self) -> dict[str, Summary | None]:
@@ -116,7 +116,7 @@ def column(rows: Mapping[str, Row], name: str, test: Test) -> Column:
     if goal is not None:
         of_row = {label: row.scores(name, goal, values[label]) for label, row in rows.items() if row.competes}
         scores = {label: found for label, found in of_row.items() if found}
-    return Column(name, goal, values, scores, compare(scores, test) if len(scores) > 1 else {})
+    return Column(name, goal, values, scores, compare(scores, test))
 
 
 def grounds(sheet: Sheet) -> dict[str, frozenset[tuple[int, str]]]:

@@ -35,14 +35,16 @@ def print_tables(sheets: Sequence[Sheet], proven: Proven = (), shape: Shape = US
 
 def _table(layout: Layout) -> Table:
     table = Table(title=layout.title, title_justify="left", min_width=len(layout.title))
+    counts = {row: layout.n(row) for row in layout.rows}
+    columns = [[Text(named_row(layout, row)) for row in layout.rows], [Text(str(n)) for n in counts.values()]]
+    columns += [[_cell(layout.cells.get((row, name)), n) for row, n in counts.items()]
+                for name in layout.columns]  # fmt: skip
     table.add_column(layout.shape.rows)
     table.add_column("n", justify="right")
     for name in layout.columns:
         table.add_column(heading(layout, name).replace("_", "\n"), justify="right", no_wrap=True)
-    for row in layout.rows:
-        n = layout.n(row)
-        shown = [_cell(layout.cells.get((row, column)), n) for column in layout.columns]
-        table.add_row(Text(named_row(layout, row)), str(n), *shown)
+    if layout.rows:  # a column is one cell of many lines: rich takes ten times as long for many cells
+        table.add_row(*(Text("\n").join(cells) for cells in columns))
     return table
 
 

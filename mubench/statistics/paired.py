@@ -6,7 +6,8 @@ that what a seed does to both drops out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Literal, NamedTuple
 
@@ -19,9 +20,6 @@ TESTS: tuple[Test, ...] = ("t", "wilcoxon")
 FEWEST = 3  # shared training seeds from which on a test is made
 
 
-Measured = tuple[int, float | None, float | None, float | None]  # the first four fields of a Pair
-
-
 class Pair(NamedTuple):
     """What two methods' shared training seeds say of their difference, first - second."""
 
@@ -32,41 +30,76 @@ class Pair(NamedTuple):
     adjusted: float | None = None  # after Holm's correction over all pairs compared
 
 
-def compare(methods: Mapping[str, Values], test: Test = "t") -> dict[tuple[str, str], Pair]:
+class Pairs(Mapping[tuple[str, str], Pair]):
+    """Pairs of methods, each made when it is asked for: of fifty methods there are more than a thousand."""
+
+    def __init__(self, names: Sequence[str], measured: np.ndarray) -> None:
+        """`measured` (5, P): the fields of a Pair, NaN for None, by every two names in their order."""
+        self._places = {pair: place for place, pair in enumerate(combinations(names, 2))}
+        self._measured = measured
+        self.tested = bool(np.isfinite(measured[4]).any())  # whether any of them was
+
+    def __getitem__(self, pair: tuple[str, str]) -> Pair:
+        n, *others = self._measured[:, self._places[pair]].tolist()
+        return Pair(int(n), *(None if math.isnan(one) else one for one in others))
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def compare(methods: Mapping[str, Values], test: Test = "t") -> Pairs:
     """Every pair of methods; the family that Holm's correction covers is all of them.
 
     A pair is compared on the (training seed, forget set) pairs that both have, averaged within a training
     seed.
     """
-    means = {name: averaged(values, 2) for name, values in methods.items()}
-    grounds = {name: frozenset(of_method) for name, of_method in means.items()}
-    by_shared: dict[frozenset[Seeds], list[tuple[str, str]]] = {}
-    for first, second in combinations(means, 2):
-        by_shared.setdefault(grounds[first] & grounds[second], []).append((first, second))
-    found: dict[tuple[str, str], Measured] = {}
-    for shared, pairs in by_shared.items():
-        seeds = {name: _seeds(means[name], shared) for name in {name for pair in pairs for name in pair}}
-        differences = np.array([seeds[first] - seeds[second] for first, second in pairs])
-        found |= dict(zip(pairs, _measured(differences, test), strict=True))
-    tested = {pair: p for pair, (*_, p) in found.items() if p is not None}
-    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
-    return {pair: Pair(*found[pair], adjusted.get(pair)) for pair in combinations(means, 2)}
+    means = [averaged(values, 2) for values in methods.values()]
+    first, second = np.triu_indices(len(means), 1)
+    measured = np.full((5, len(first)), np.nan)
+    for shared, pairs in _by_shared([frozenset(one) for one in means], first, second).items():
+        rows = np.unique([first[pairs], second[pairs]])
+        seeds = np.zeros((len(means), len({train for train, *_ in shared})))
+        seeds[rows] = [_seeds(means[row], shared) for row in rows]
+        measured[:4, pairs] = _measured(seeds[first[pairs]] - seeds[second[pairs]], test)
+    tested = np.isfinite(measured[3])
+    measured[4, tested] = holm(measured[3, tested].tolist())
+    return Pairs(list(methods), measured)
 
 
-def _seeds(means: Values, shared: frozenset[Seeds]) -> np.ndarray:
-    """A method's means by training seed (n,), over the shared seeds and forget sets only."""
-    return np.array(list(averaged({key: means[key] for key in sorted(shared)}).values()))
+def _by_shared(
+    grounds: Sequence[frozenset[Seeds]], first: np.ndarray, second: np.ndarray
+) -> dict[frozenset[Seeds], np.ndarray]:
+    """Numbers of pairs by the (training seed, forget set) pairs that their two methods have in common."""
+    kinds = list(dict.fromkeys(grounds))
+    kind = np.array([kinds.index(ground) for ground in grounds], dtype=np.int64)
+    mixed = kind[first] * len(kinds) + kind[second]
+    found: dict[frozenset[Seeds], list[np.ndarray]] = {}
+    for number in np.unique(mixed).tolist():
+        shared = kinds[number // len(kinds)] & kinds[number % len(kinds)]
+        found.setdefault(shared, []).append(np.flatnonzero(mixed == number))
+    return {shared: np.concatenate(several) for shared, several in found.items()}
 
 
-def _measured(differences: np.ndarray, test: Test) -> list[Measured]:
-    """The facts of pairs from their differences (P, n) by training seed, without a correction."""
+def _seeds(means: Values, shared: frozenset[Seeds]) -> list[float]:
+    """A method's means by training seed, over the shared seeds and forget sets only."""
+    return list(averaged({key: means[key] for key in sorted(shared)}).values())
+
+
+def _measured(differences: np.ndarray, test: Test) -> np.ndarray:
+    """The facts (4, P) of pairs from their differences (P, n) by training seed, without a correction."""
     count, n = differences.shape
-    if n == 0:
-        return [(0, None, None, None)] * count
-    nothing: list[float | None] = [None] * count
-    halves = (t_quantile(n - 1) * differences.std(1, ddof=1) / n**0.5).tolist() if n > 1 else nothing
-    p = (paired_t if test == "t" else wilcoxon)(differences).tolist() if n >= FEWEST else nothing
-    return list(zip([n] * count, differences.mean(1).tolist(), halves, p, strict=True))
+    found = np.full((4, count), np.nan)
+    found[0] = n
+    if n > 0:
+        found[1] = differences.mean(1)
+    if n > 1:
+        found[2] = t_quantile(n - 1) * differences.std(1, ddof=1) / n**0.5
+    if n >= FEWEST:
+        found[3] = (paired_t if test == "t" else wilcoxon)(differences)
+    return found
 
 
 def paired_t(differences: np.ndarray) -> np.ndarray:

@@ -23,10 +23,13 @@ Values = Mapping[Seeds, float]
 
 def averaged(values: Values, depth: int = 1) -> dict[Seeds, float]:
     """Means over the innermost level, then the next, until the keys are `depth` long."""
+    found = {key[:depth]: value for key, value in values.items()}
+    if len(found) == len(values):  # one of each: nothing to average
+        return found
     found = dict(values)
     while any(len(key) > depth for key in found):
         shorter = {key[:-1]: value for key, value in found.items()}
-        if len(shorter) == len(found):  # one of each: nothing to average
+        if len(shorter) == len(found):
             found = shorter
             continue
         groups = defaultdict(list)

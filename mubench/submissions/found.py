@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from mubench.files import Corrupt
-from mubench.records import Record, read
+from mubench.records import Outline, read
 
 HOME = "submissions"
 Run = TypeVar("Run", bound="tuple[Path, object]")
 
 
-def submitted(out: Path) -> Iterator[tuple[Path, Record | Corrupt]]:
-    """(directory, record) of every imported run below an outputs folder, in a stable order."""
+def submitted(out: Path) -> Iterator[tuple[Path, Outline | Corrupt]]:
+    """(directory, outline) of every imported run below an outputs folder, in a stable order."""
     for path in sorted((out / HOME).glob("*/*/*/record.json")):
         try:
             record = read(path.parent)
@@ -26,13 +26,13 @@ def submitted(out: Path) -> Iterator[tuple[Path, Record | Corrupt]]:
             yield path.parent, error
             continue
         if record is not None:
-            yield path.parent, record
+            yield path.parent, Outline.of(record)
 
 
 def group_of(folder: Path) -> str | None:
     """The group whose run lies in a directory; None of a run of one's own."""
-    above = folder.absolute().parents
-    return above[1].name if len(above) > 2 and above[2].name == HOME else None
+    parts = folder.parts if len(folder.parts) > 3 else folder.absolute().parts
+    return parts[-3] if len(parts) > 3 and parts[-4] == HOME else None
 
 
 def once(runs: Sequence[Run]) -> list[Run]:
@@ -40,10 +40,10 @@ def once(runs: Sequence[Run]) -> list[Run]:
     seen: set[str] = set()
     kept: list[Run] = []
     for run in runs:
-        record = run[1]
-        if not isinstance(record, Record) or not record.complete:
+        one = run[1]
+        if not isinstance(one, Outline) or not one.complete:
             kept.append(run)
-        elif record.fingerprint not in seen:
+        elif one.fingerprint not in seen:
             kept.append(run)
-            seen.add(record.fingerprint)
+            seen.add(one.fingerprint)
     return kept
