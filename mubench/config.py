@@ -148,12 +148,12 @@ def _plain(value: Any) -> Any:
 
 
 def without(tree: dict[str, Any], paths: Sequence[str]) -> dict[str, Any]:
-    """A copy of a nested dict without the dotted paths."""
-    copy: dict[str, Any] = json.loads(json.dumps(tree))
+    """A nested dict without the dotted paths; what no path leads into is the tree's own, not copied."""
+    found = dict(tree)
     for path in paths:
-        *parents, leaf = path.split(".")
-        node = copy
-        for parent in parents:
-            node = node.get(parent, {})
-        node.pop(leaf, None)
-    return copy
+        root, _, rest = path.partition(".")
+        if not rest:
+            found.pop(root, None)
+        elif isinstance(found.get(root), dict):
+            found[root] = without(found[root], [rest])
+    return found

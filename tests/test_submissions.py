@@ -231,6 +231,83 @@ def test_imported_runs_stand_beside_ones_own_and_are_never_taken_for_them(export
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
+def test_sync_uploads_nobody_elses_runs(exported, tmp_path, cli):
+    cli("import", str(exported), f"out={tmp_path / 'out'}")
+    ((folder, _), *_) = submitted(tmp_path / "out")
+    done = cli("sync", str(folder), "--dry-run", f"out={tmp_path / 'out'}")
+    assert done.status == 2 and "is a run of the group alpha: sync uploads your own runs only" in done.err
+
+
+THERE = "a" * 40
+CODE = {
+    "the same": ({"git": THERE, "mubench": "0.1.0"}, THERE, True),
+    "another commit": ({"git": "b" * 40, "mubench": "0.1.0"}, THERE, False),
+    "changed there": ({"git": f"{THERE}+dirty", "mubench": "0.1.0"}, THERE, False),
+    "changed here and there": ({"git": f"{THERE}+dirty", "mubench": "0.1.0"}, f"{THERE}+dirty", False),
+    "another version": ({"git": THERE, "mubench": "0.0.9"}, THERE, False),
+    "nothing known": ({"git": None, "mubench": "0.1.0"}, None, False),
+}
+
+
+@pytest.mark.parametrize("case", CODE)
+def test_anothers_run_is_marked_verified_only_if_this_very_code_made_it(case, tmp_path, cli, monkeypatch):
+    from mubench import verified
+    from mubench.report import proofs
+
+    environment, here, marked = CODE[case]
+    monkeypatch.setattr(proofs, "commit", lambda: here)
+    monkeypatch.setattr(proofs.mubench, "__version__", "0.1.0")
+    settings = {"name": "salun", "_target_": "mubench.methods.salun.SalUn", "ratio": 0.5}
+    config = {**run().config, "method": settings}
+    theirs = outputs(tmp_path / "theirs", run(config=config, environment=environment))
+    cli("export", "--name=alpha", f"--to={tmp_path / 'a.zip'}", f"out={theirs}")
+    for out in (theirs, tmp_path / "mine"):
+        verified.store(out, settings, [], {"digits": {"passed": True}})
+    cli("import", str(tmp_path / "a.zip"), f"out={tmp_path / 'mine'}")
+    for out, expected in ((theirs, True), (tmp_path / "mine", marked)):  # of one's own: the code as it is now
+        rows = json.loads(cli("table", "--format=json", f"out={out}").out)
+        assert {row["method"]: row["verified"] for row in rows}["salun"] == expected
+        assert cli("report", "--plain", f"out={out}").status == 0
+        page = (out / "reports" / "report.html").read_text(encoding="utf-8")
+        assert ('class="tick"' in page) == expected
+
+
+def test_a_method_from_outside_is_never_known_to_be_the_same(tmp_path, cli, monkeypatch):
+    from mubench import verified
+    from mubench.report import proofs
+
+    monkeypatch.setattr(proofs, "commit", lambda: THERE)
+    settings = {"name": "salun", "_target_": "theirs.SalUn"}
+    made = run(config={**run().config, "method": settings}, environment=CODE["the same"][0])
+    theirs = outputs(tmp_path / "theirs", made)
+    cli("export", "--name=alpha", f"--to={tmp_path / 'a.zip'}", f"out={theirs}")
+    cli("import", str(tmp_path / "a.zip"), f"out={tmp_path / 'mine'}")
+    verified.store(tmp_path / "mine", settings, [], {"digits": {"passed": True}})
+    rows = json.loads(cli("table", "--format=json", f"out={tmp_path / 'mine'}").out)
+    assert not any(row["verified"] for row in rows)
+
+
+def test_ones_own_runs_and_anothers_share_a_row_wherever_their_data_lay(tmp_path, cli):
+    def made(train: int, source: str | None) -> Record:
+        config = {
+            **run().config,
+            "task": {"name": "digits", "source": source},
+            "seed": run(train=train).config["seed"],
+        }
+        return run(train=train, config=config)
+
+    theirs = outputs(tmp_path / "theirs", made(1, "/data/here"))
+    mine = outputs(tmp_path / "mine", made(2, "/data/there"))
+    cli("export", "--name=alpha", f"--to={tmp_path / 'a.zip'}", f"out={theirs}")
+    cli("import", str(tmp_path / "a.zip"), f"out={mine}")
+    done = cli("table", "--format=json", f"out={mine}")
+    rows = {row["method"]: row["runs"] for row in json.loads(done.out)}
+    assert rows["salun"] == 2, done.out
+    assert "mubench: 1 of 2 runs are what others say: alpha 1" in done.err
+    own = cli("table", "--format=json", "group=-", f"out={mine}")
+    assert {row["runs"] for row in json.loads(own.out)} == {1} and own.err == ""
+
+
 def test_a_folder_of_submissions_is_a_leaderboard_of_its_own(exported, tmp_path, cli):
     other = outputs(tmp_path / "other", run("ssd"), run("salun"))
     cli("export", "--name=beta", f"--to={tmp_path / 'b.zip'}", f"out={other}")

@@ -47,9 +47,9 @@ def record(
         whole, sha((whole, made)), made, [f"method={method}"], "now",
         metrics={"unlearned": dict(values), "original": dict.fromkeys(values, 0.9),
                  "retrained": dict.fromkeys(values, 0.5), "relative": {"tow": 0.5}},
-        cost={"unlearn_seconds": 2.0},
+        cost={"unlearn_seconds": 2.0, "retrain_seconds": 9.0},
         forget_set={"size": 1, "retain": 9, "sha256": sha(("set", seed["forget"], whole["ratio"]))},
-        models={"original": sha(("original", seed["train"])), "retrained": None},
+        models={"original": sha(("original", seed["train"])), "retrained": sha(("retrained", seed))},
     ), **changes)  # fmt: skip
 
 
@@ -80,6 +80,14 @@ def test_a_cell_is_the_mean_and_t_interval_over_training_seeds(capsys):
     assert cell["repeats"] == {"train": 3, "forget": 1, "unlearn": 2, "eval": 1}
     assert row["values"]["mia_auc"] == {"mean": None, "n": 0, "reason": None}
     assert (rows["original"]["runs"], rows["original"]["values"]["test_accuracy"]["sd"]) == (3, 0.0)
+
+
+def test_settings_of_one_method_are_rows_of_one_table(capsys):
+    other = record("salun", {"test_accuracy": 0.6}, config={"method": {"ratio": 0.3}})
+    other.overrides = ["method=salun", "method.ratio=0.3"]
+    print_tables(sheets([record("salun", {"test_accuracy": 0.5}), other], ["test_accuracy"]))
+    printed = capsys.readouterr().out
+    assert "│ salun  " in printed and "│ salun method.ratio=0.3 " in printed
 
 
 def test_why_a_number_is_missing_stands_in_the_json(capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     Found = tuple[Path, Outline | Corrupt | None]
 
 MOST = 3  # damaged records that are named
+GROUP = "group"  # the filter that no record knows: whose run it is
+OWN = "-"  # the group of one's own runs
 
 
 def filters(verb: str, words: Sequence[str], own: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -32,7 +35,8 @@ def filters(verb: str, words: Sequence[str], own: Collection[str]) -> tuple[dict
         if name in own:
             settings[name] = value
         else:
-            check_name(name)
+            if name != GROUP:
+                check_name(name)
             wanted[name] = value
     return wanted, settings
 
@@ -47,7 +51,35 @@ def runs(out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:
     from mubench.index import outlines
     from mubench.submissions.found import once, submitted
 
-    return _chosen(once([*outlines(out), *submitted(out)]), out, wanted)
+    filters = {name: text for name, text in wanted.items() if name != GROUP}
+    everybody: list[Found] = [*outlines(out), *submitted(out)]
+    among = _of_groups(everybody, wanted[GROUP].split(",")) if GROUP in wanted else everybody
+    chosen = _chosen(once(among), out, filters)
+    _tell_of_others([folder for folder, _ in chosen])
+    return chosen
+
+
+def _of_groups(found: Sequence[Found], names: Sequence[str]) -> list[Found]:
+    """The runs of these groups; UsageError for one that has none."""
+    from mubench.submissions.found import group_of
+
+    groups = [group_of(folder) or OWN for folder, _ in found]
+    for name in names:
+        if name not in groups:
+            raise UsageError(f"there is no run of the group '{name}'.{did_you_mean(name, set(groups))}")
+    return [run for run, group in zip(found, groups, strict=True) if group in names]
+
+
+def _tell_of_others(folders: Sequence[Path]) -> None:
+    """Whose numbers are not one's own is never left unsaid."""
+    from mubench.submissions.found import group_of
+
+    groups = Counter(group for folder in folders if (group := group_of(folder)) is not None)
+    if groups:
+        told = ", ".join(f"{name} {count}" for name, count in sorted(groups.items()))
+        print(
+            f"mubench: {groups.total()} of {len(folders)} runs are what others say: {told}", file=sys.stderr
+        )
 
 
 def own(out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:

@@ -79,10 +79,13 @@ def _typed(words: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
 def _finished(places: Sequence[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
     """Runs that have a record, complete or not, each once, and what is wrong with the others' records."""
     from mubench.records import Record, query, read
+    from mubench.submissions.found import group_of
 
     found: dict[Path, Record] = {}
     corrupt = []
     for place in places:
+        if (group := group_of(place)) is not None:
+            raise UsageError(f"{place} is a run of the group {group}: sync uploads your own runs only")
         run = (place / "config.yaml").is_file() or (place / "record.json").is_file()
         below = [(place, read(place))] if run else list(query(place))
         if not below:

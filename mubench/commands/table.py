@@ -10,6 +10,7 @@ or forgot other examples, are not put beside each other: a filter chooses (docs/
   seed.train=1,2 training.epochs=10        any setting of the runs, by its name in config.yaml
   forget_set.sha256=1a2b3c4d models.original=… fingerprint=…   by eight digits of a hash
   metrics=[test_accuracy,mia_auc]          other columns (names as in the records, or UA, RA, TA, MIA, RTE)
+  group=my-lab,your-lab                    imported runs of these groups, - for your own (docs/submissions.md)
   rows=method columns=task                 other axes: method, metric, task, model, deletion, ratio, adapter,
                                            curriculum, optimizer; comparisons stay within a task and deletion
   --format text       text (default), md, latex (booktabs), csv, json
@@ -30,7 +31,8 @@ from mubench.commands import arguments, finished
 from mubench.errors import UsageError
 
 if TYPE_CHECKING:
-    from mubench.report.layout import Proven, Shape
+    from mubench.report.layout import Shape
+    from mubench.report.rows import Proven
     from mubench.report.sheets import Sheet
     from mubench.statistics.paired import Test
 
@@ -51,14 +53,15 @@ def main(argv: Sequence[str]) -> int:
     metrics = arguments.listed(rest.pop("metrics")) if "metrics" in rest else None
     from mubench.report.layout import Shape
     from mubench.report.papers import USUAL, ours
+    from mubench.report.proofs import proofs
     from mubench.report.sheets import COLUMNS, sheets
-    from mubench.verified import proven
 
     papers = look.names == "papers"
     shape = Shape(**rest, sd=look.view == "sd", papers=papers)
     usual = USUAL if papers else COLUMNS
-    found = sheets(finished.records(out, wanted), metrics and ours(metrics), look.test, usual)
-    _print(look, found, proven(out), shape)
+    runs = finished.runs(out, wanted)
+    found = sheets([record for _, record in runs], metrics and ours(metrics), look.test, usual)
+    _print(look, found, proofs(out, runs), shape)
     return 0
 
 

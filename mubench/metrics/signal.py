@@ -12,6 +12,7 @@ from mubench.metrics.performance import correct, losses
 
 ROLES = ("original", "retrained")
 BEYOND = 2.0  # a difference counts from twice its noise on: chance alone goes so far once in twenty
+SUPPRESSED = "times the noise of"  # how reasons of ratios read that stand on too small a difference
 FEWEST = 3  # models of each kind that a spread is told from; of fewer the examples' error stands in
 
 
@@ -36,7 +37,7 @@ class Difference:
             told = seeds if self.models > 1 else f"over {self.examples} examples; shadows=8 measures seeds'"
             raise Unavailable(
                 f"original and retrained model differ by {abs(self.by):.3g} in {what}, less than "
-                f"{BEYOND:g} times the noise of {self.noise:.3g} ({told})"
+                f"{BEYOND:g} {SUPPRESSED} {self.noise:.3g} ({told})"
             )
 
 

@@ -6,8 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from mubench.report.layout import Proven
-from mubench.report.rows import verified
+from mubench.report.rows import Proven, nobody, verified
 from mubench.report.sheets import Column, Sheet
 
 FIELDS = (
@@ -16,7 +15,7 @@ FIELDS = (
 )  # fmt: skip
 
 
-def delimited(sheets: Sequence[Sheet], proven: Proven = ()) -> str:
+def delimited(sheets: Sequence[Sheet], proven: Proven = nobody) -> str:
     """A header, then the numbers in full; what is not there is empty."""
     found = io.StringIO()
     writer = csv.writer(found, lineterminator="\n")

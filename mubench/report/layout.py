@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import mode
-from typing import Any
 
 from mubench.errors import UsageError, did_you_mean
 from mubench.report.closing import number
 from mubench.report.papers import Named, named
-from mubench.report.rows import verified
+from mubench.report.rows import Proven, nobody, verified
 from mubench.report.sheets import Column, Sheet, Standing
 
 AXES = ("method", "metric", "task", "model", "deletion", "ratio", "adapter", "curriculum", "optimizer")
-Proven = Sequence[Mapping[str, Any]]  # settings of methods that passed `mubench verify`
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class Layout:
         return mode(told) if told else 0
 
 
-def layouts(sheets: Sequence[Sheet], shape: Shape, proven: Proven = ()) -> list[Layout]:
+def layouts(sheets: Sequence[Sheet], shape: Shape, proven: Proven = nobody) -> list[Layout]:
     """The tables of a shape, one for all that the other keys have in common.
 
     A cell is compared with those of its own task, model, deletion and metric, wherever these stand.
@@ -107,7 +105,8 @@ def layouts(sheets: Sequence[Sheet], shape: Shape, proven: Proven = ()) -> list[
 def _keys(sheet: Sheet, label: str, shown: Named, shape: Shape) -> dict[str, str]:
     """What a cell is of. A method's name is that of its row, without what stands on an axis of its own."""
     key, place = sheet.rows[label].records[0].key, sheet.place
-    apart = tuple(f"{axis}{sign}" for axis in (shape.rows, shape.columns) for sign in "=.")
+    axes = {shape.rows, shape.columns} - {"method", "metric"}
+    apart = tuple(f"{axis}{sign}" for axis in axes for sign in "=.")
     method = " ".join(word for word in label.split() if not word.startswith(apart))
     ratio = "-" if place.ratio is None else f"{place.ratio:g} %"
     found = {"method": method, "metric": shown.heading, "ratio": ratio}

@@ -32,11 +32,16 @@ def notes(sheets: Sequence[Sheet], verified: bool, sd: bool, test: str) -> Itera
     yield from _warnings(sheets)
 
 
+def few(n: int) -> str | None:
+    """What so few training seeds do to a row; None if they are enough."""
+    told = "has no interval and decides nothing" if n == 1 else "gives wide intervals and no tests"
+    return f"n = {n} {told}" if n < FEWEST else None
+
+
 def _warnings(sheets: Sequence[Sheet]) -> Iterator[str]:
-    few = min((sheet.n(label) for sheet in sheets for label in sheet.rows), default=FEWEST)
-    if few < FEWEST:
-        told = "has no interval and decides nothing" if few == 1 else "gives wide intervals and no tests"
-        yield f"! n = {few} {told}: run {FEWEST} training seeds or more (mubench run sweep=seeds)"
+    fewest = min((sheet.n(label) for sheet in sheets for label in sheet.rows), default=FEWEST)
+    if (told := few(fewest)) is not None:
+        yield f"! {told}: run {FEWEST} training seeds or more (mubench run sweep=seeds)"
     for sheet in sheets:
         yield from (f"! {sheet.place.title}: {text}" for text in _warnings_of(sheet))
 

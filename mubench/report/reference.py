@@ -9,7 +9,7 @@ from rich.table import Table
 
 from mubench.evidence import load_distances
 from mubench.metrics.base import Unavailable
-from mubench.metrics.signal import BEYOND
+from mubench.metrics.signal import BEYOND, SUPPRESSED
 from mubench.metrics.weights import by_layer
 
 PAIRS = (("unlearned", "retrained"), ("unlearned", "original"), ("original", "retrained"))
@@ -25,6 +25,11 @@ def doubt(relative: Mapping[str, float | None]) -> str | None:
     return (
         f"original and retrained model hardly differ on D_f ({shown}): it tells no method from doing nothing"
     )
+
+
+def suppressed(reasons: Mapping[str, str]) -> list[str]:
+    """Ratios without a value because original and retrained model do not differ beyond noise."""
+    return [name.rpartition(".")[2] for name, reason in reasons.items() if SUPPRESSED in reason]
 
 
 def layers(folder: Path) -> Table | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from mubench.config import IRRELEVANT, without
 from mubench.metrics import Goal, goal_of
 from mubench.records import Record
 from mubench.statistics.seeds import Seeds, Values
@@ -19,6 +20,13 @@ COSTS: dict[str, Goal] = {
     "unlearn_seconds": "lower", "flops": "lower", "energy_joules": "lower", "peak_memory_bytes": "lower",
     "speedup": "higher",
 }  # fmt: skip
+
+Proven = Callable[[Record], bool]  # whether a run's method passed `mubench verify`
+
+
+def nobody(_: Record) -> bool:
+    """Where nothing is known of checks."""
+    return False
 
 
 class Place(NamedTuple):
@@ -78,9 +86,9 @@ class Row:
         return [(at["train"], forget, at["unlearn"] if own else None, at["eval"]) for at, forget in told]
 
 
-def verified(row: Row, proven: Sequence[Mapping[str, Any]]) -> bool:
+def verified(row: Row, proven: Proven) -> bool:
     """Whether the method of every run of a row passed the checks, with the run's settings."""
-    return row.role == "unlearned" and all(record.config.get("method") in proven for record in row.records)
+    return row.role == "unlearned" and all(map(proven, row.records))
 
 
 def value_of(record: Record, name: str, role: str = "unlearned") -> float | None:
@@ -91,6 +99,13 @@ def value_of(record: Record, name: str, role: str = "unlearned") -> float | None
         values = values if name in values else record.cost
     value = values.get(name)
     return value if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def reason_of(row: Row, name: str) -> str | None:
+    """Why a quantity is null, as the first record tells that does."""
+    parts = (row.role, "relative", "cost") if row.role == "unlearned" else (row.role,)
+    told = (r.reasons.get(f"{part}.{name}") for r in row.records for part in parts)
+    return next((reason for reason in told if reason is not None), None)
 
 
 def aim(name: str) -> Goal | None:
@@ -148,9 +163,8 @@ def _variants(rows: dict[str, list[Record]]) -> dict[str, Row]:
 
 
 def _settings(record: Record) -> str:
-    """What must be equal for runs to be averaged: everything in the config but seeds and places."""
-    skip = ("seed", "out", "force", "save_model", "trainer", "tracking")
-    return json.dumps({k: v for k, v in record.config.items() if k not in skip}, sort_keys=True)
+    """What must be equal for runs to be averaged: all that can change the numbers, but seeds."""
+    return json.dumps(without(record.config, (*IRRELEVANT, "seed")), sort_keys=True)
 
 
 def _typed(record: Record) -> str:

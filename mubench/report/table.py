@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mubench.report.closing import print_whole
-from mubench.report.layout import Cell, Layout, Proven, Shape, layouts
+from mubench.report.layout import Cell, Layout, Shape, layouts
 from mubench.report.notes import notes
-from mubench.report.rows import Row, verified
+from mubench.report.rows import Proven, Row, nobody, reason_of, verified
 from mubench.report.sheets import Column, Sheet, Standing
 from mubench.statistics.seeds import LEVELS, repeats
 
@@ -21,10 +21,12 @@ MARK = " ✓"  # behind the name of a method that passed `mubench verify`
 MARKS: dict[Standing, str] = {"best": "*", "tied": "=", "worse": " ", "untested": "?"}
 
 
-def print_tables(sheets: Sequence[Sheet], proven: Proven = (), shape: Shape = USUAL, test: str = "t") -> None:
+def print_tables(
+    sheets: Sequence[Sheet], proven: Proven = nobody, shape: Shape = USUAL, test: str = "t"
+) -> None:
     """The tables of a shape, then what their signs mean and what to be wary of.
 
-    Methods with the settings in `proven` are marked.
+    Rows all of whose runs are `proven` are marked.
     """
     found = layouts(sheets, shape, proven)
     for layout in found:
@@ -70,7 +72,7 @@ def _cell(cell: Cell | None, n: int) -> Text:
     return Text(text, style="bold" if cell.standing == "best" else "")
 
 
-def print_json(sheets: Sequence[Sheet], proven: Proven = ()) -> None:
+def print_json(sheets: Sequence[Sheet], proven: Proven = nobody) -> None:
     """The same as a list of objects, one a row."""
     listed = [
         {
@@ -98,7 +100,7 @@ def _value(column: Column, label: str, row: Row) -> dict[str, Any]:
     """Mean, interval and standard deviation over n training seeds, and the comparison with the best."""
     summary, pair = column.summaries[label], column.against_best(label)
     if summary is None:
-        return {"mean": None, "n": 0, "reason": _reason(row, column.name)}
+        return {"mean": None, "n": 0, "reason": reason_of(row, column.name)}
     return {
         "mean": summary.mean,
         "half_width": summary.half_width,
@@ -110,11 +112,3 @@ def _value(column: Column, label: str, row: Row) -> dict[str, Any]:
         "p": pair.p if pair else None,
         "p_holm": pair.adjusted if pair else None,
     }
-
-
-def _reason(row: Row, name: str) -> str | None:
-    """Why a quantity is null, as the first record tells that does."""
-    keys = [f"{part}.{name}" for part in (row.role, "relative", "cost")]
-    return next(
-        (record.reasons[key] for record in row.records for key in keys if key in record.reasons), None
-    )

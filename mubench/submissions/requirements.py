@@ -36,9 +36,19 @@ def check(content: Mapping[str, Any]) -> Record:
     _schema(content)
     known = [name for name in Record.__dataclass_fields__ if name in content or name not in LATER]
     record = Record(**{name: content[name] for name in known})
-    for test in (_names, _whole, _settings, _forgotten, _reference, _costs, _numbers, _times):
+    for test in (_names, _whole, _settings, *ROW, _numbers, _times):
         test(record)
     return record
+
+
+def lacks(record: Record) -> str | None:
+    """What a finished run lacks to stand on a leaderboard; None for a whole one."""
+    try:
+        for test in ROW:
+            test(record)
+    except Refused as error:
+        return str(error)
+    return None
 
 
 @cache
@@ -134,6 +144,9 @@ def _costs(record: Record) -> None:
     for name, value in record.cost.items():
         if value is not None and value < 0:
             raise Refused(f"cost.{name} is below 0")
+
+
+ROW = (_forgotten, _reference, _costs)  # what a leaderboard asks of one's own runs too
 
 
 def _numbers(record: Record) -> None:

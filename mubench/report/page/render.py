@@ -1,4 +1,4 @@
-"""The page written out: template, style and script into one file that asks the network for nothing."""
+"""The page written out: templates, style and script into one file that asks the network for nothing."""
 
 from __future__ import annotations
 
@@ -6,38 +6,41 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from mubench.report.page.remarks import OWN
 
 # What a browser may do with the page, whatever a record's text says: its own style, its own script, no more.
 POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{}'; base-uri 'none'"
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{}'; base-uri 'none'; "
+    "form-action 'none'"
 )
 
 
-def render(content: Mapping[str, Any], pictures: Sequence[tuple[str, bytes]]) -> str:
-    """The page as HTML; pictures are (title, SVG), shown as images so that nothing in them runs."""
+def render(content: Mapping[str, Any]) -> str:
+    """The page as HTML; its pictures, SVG, are shown as images so that nothing in them runs."""
     script = _read("script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(_read("page.html.j2"))
-    return template.render(
-        content, tick=_tick, policy=POLICY.format(digest),
-        style=Markup(_read("style.css")), script=Markup(script),
-        data=embedded({"runs": content["runs"]}), pictures=[(title, _source(svg)) for title, svg in pictures],
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=FunctionLoader(_read),
+    )  # fmt: skip
+    environment.globals["own"] = OWN
+    environment.filters |= {"wrapped": _wrapped, "source": _source}
+    return environment.get_template("page.html.j2").render(
+        content, policy=POLICY.format(digest), style=Markup(_read("style.css")), script=Markup(script),
+        data=embedded({"runs": content["runs"]}),
     )  # fmt: skip
 
 
-def _tick(verified: bool) -> Markup:
-    """The mark of a method that passed `mubench verify`."""
-    sign = '<span class="tick" title="passed every check of mubench verify"> ✓</span>'
-    return Markup(sign if verified else "")
+def _wrapped(name: str) -> Markup:
+    """A long name that may be broken behind its underscores, and not before its arrow."""
+    return Markup("_<wbr>").join(escape(part) for part in name.replace(" ", "\u00a0").split("_"))
 
 
 def embedded(data: Any) -> str:

@@ -16,7 +16,7 @@ from mubench.errors import UsageError
 from mubench.files import Corrupt
 from mubench.records import Record, curves
 from mubench.report.plots.style import Look, figure, legend, looks, slug
-from mubench.report.rows import REFERENCES
+from mubench.report.rows import REFERENCES, Place
 
 ATTACK = "relearn"
 SCORES = ("forget_accuracy", "forget_token_accuracy", "forget_loss")  # the first that the curves have
@@ -31,7 +31,7 @@ def relearning(runs: Iterable[tuple[Path, Record]], width: str) -> dict[str, Any
     groups: dict[str, dict[str, list[Mapping[str, Curve]]]] = defaultdict(lambda: defaultdict(list))
     for folder, record in runs:
         key, found = record.key, _curves(folder)
-        place = f"{key['task']} · {key['model']} · {folder.parent.name}"
+        place = Place(key["task"], key["model"], key["deletion"], key["ratio"]).title
         for role, label in (("unlearned", key["method"]), *((role, role) for role in REFERENCES)):
             if ATTACK in found.get(role, {}) and key["method"] not in REFERENCES.values():
                 groups[place][label].append(found[role][ATTACK])
