@@ -15,6 +15,7 @@ from mubench.data import Stream
 from mubench.effort import Effort
 from mubench.environment import now, versions
 from mubench.files import Corrupt, clear_leftovers, seal, unseal, writing
+from mubench.layout import laid_out, together
 from mubench.meters import Cost, Meter
 from mubench.metrics.base import Splits
 from mubench.training import Fit, Pass
@@ -101,9 +102,10 @@ def begin(folder: Path) -> None:
 def keep(bench: Workbench, folder: Path, model: nn.Module) -> Splits:
     """Store a model's weights, and its predictions on all training rows, validation and test."""
     predictions = {name: bench.predict(model, name) for name in bench.columns}
+    whole = together(model, lambda: bench.spec.fresh(bench.config.settings.seed.train))
 
     def write() -> None:
-        models.save(model, folder / "model.safetensors")
+        models.save(whole, folder / "model.safetensors")
         evidence.save(predictions, folder / "predictions.safetensors")
 
     processes.shared(write)
@@ -128,10 +130,10 @@ def _make(bench: Workbench, role: Role, rows: torch.Tensor, checkpoint: Path) ->
     published, say = bench.config.settings.original, bench.reporter.say
     if role == "original" and published:
         say(f"Taking the original model from {published}")
-        return bench.engine.place(bench.spec.published(published)), Effort()
+        return laid_out(bench.engine.place(bench.spec.published(published))), Effort()
     say(f"Training the {role} model on {len(rows):,} examples")
     seed = bench.config.settings.seed.train
-    model = bench.engine.place(bench.spec.start(seed))
+    model = laid_out(bench.engine.place(bench.spec.start(seed)))
     return model, fit(bench, model, rows, checkpoint, role, seed)
 
 

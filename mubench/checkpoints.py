@@ -13,6 +13,7 @@ from torch import nn
 from mubench import processes
 from mubench.errors import RunFailed
 from mubench.files import write_atomically
+from mubench.parts.gathered import resumable
 
 _NUMBERS = ("passed", "skip", "batches", "steps", "examples", "seconds")
 
@@ -88,9 +89,7 @@ class Checkpoint:
         path = self.path
         if path is None or not processes.shared(self._due):
             return
-        content = {"state": state.export()}
-        if processes.main():
-            content |= {name: part.state_dict() for name, part in parts.items()}
+        content = {"state": state.export(), **{name: part.state_dict() for name, part in parts.items()}}
         processes.shared(lambda: write_atomically(path, lambda file: torch.save(content, file)))
         self._saved = time.monotonic()
 
@@ -118,4 +117,4 @@ class Checkpoint:
 
 def parts_of(model: nn.Module, optimizer: Any, schedule: Any) -> dict[str, Any]:
     """What a checkpoint holds besides the state."""
-    return {"model": model, "optimizer": optimizer, "schedule": schedule}
+    return {**resumable(model, optimizer), "schedule": schedule}

@@ -182,11 +182,14 @@ class Stream:
             yield self.columns.take(chunk, self.device)
 
     def shared_out(self) -> Iterator[tuple[int, Batch]]:
-        """The batches of one pass in the rows' order that fall to this process, with their numbers."""
-        order = self.rows.to(self.columns.targets.device)
-        for number, chunk in enumerate(order.split(self.batch_size)):
-            if processes.mine(number):
-                yield number, self.columns.take(chunk, self.device)
+        """The batches of one pass in the rows' order that fall to this process, with their numbers.
+
+        All processes get as many: where the last round has none left, the last batch comes once more.
+        """
+        chunks = self.rows.to(self.columns.targets.device).split(self.batch_size)
+        for first in range(0, len(chunks), processes.count()):
+            number = min(first + processes.rank(), len(chunks) - 1)
+            yield number, self.columns.take(chunks[number], self.device)
 
 
 @dataclass(frozen=True)

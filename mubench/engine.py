@@ -102,7 +102,7 @@ class Engine:
             "threads": str(threads),
             "vectors": torch.backends.cpu.get_cpu_capability(),  # the CPU's instructions that torch uses
             "precision": precision,
-            "processes": str(processes.launched()),
+            "processes": f"{processes.launched()}{' (weights in shards)' if processes.sharded() else ''}",
         }
 
     def autocast(self) -> AbstractContextManager[object]:

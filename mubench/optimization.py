@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from mubench.errors import UsageError
+from mubench.parts.shards import is_part
 from mubench.schema import Recipe
 
 ELEMENTWISE = {
@@ -26,7 +27,8 @@ def build_optimizer(weights: Sequence[Tensor], recipe: Recipe) -> Optimizer:
     """The recipe's optimizer over the weights, fused where it can be, told the batch size where it asks."""
     settings = {k: v for k, v in recipe.optimizer.items() if k not in ("name", "_target_")}
     kind: Any = lean(get_class(recipe.optimizer["_target_"]))
-    known = {"fused": True, "batch_size": recipe.batch_size * recipe.accumulate}
+    quick = "foreach" if any(map(is_part, weights)) else "fused"  # torch fuses no SGD of weights in shards
+    known = {quick: True, "batch_size": recipe.batch_size * recipe.accumulate}
     taken = inspect.signature(kind).parameters
     settings |= {name: value for name, value in known.items() if name in taken}
     try:

@@ -58,6 +58,6 @@ def _in_order(own: list[tuple[int, dict[str, Tensor]]]) -> list[dict[str, Tensor
     """What every batch gave, from this process's and the others'."""
     if processes.count() > 1:
         on_host = [(number, {k: v.cpu() for k, v in part.items()}) for number, part in own]
-        own = sorted(processes.gathered(on_host), key=lambda numbered: numbered[0])
+        own = sorted(dict(processes.gathered(on_host)).items())  # one may be there more than once
     assert [number for number, _ in own] == list(range(len(own)))
     return [part for _, part in own]

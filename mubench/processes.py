@@ -17,8 +17,10 @@ from typing import Any, TypeVar, cast
 from mubench.errors import RunFailed, UsageError
 
 T = TypeVar("T")
-SHARDING = {  # what accelerate's launcher says by these variables, and the options that make it do so
-    "ACCELERATE_USE_FSDP": "--use_fsdp",
+SHARDED = "ACCELERATE_USE_FSDP"  # as accelerate's launcher says it
+REFUSED = {  # what it says of other layouts, and the options that make it do so
+    "FSDP_OFFLOAD_PARAMS": "--fsdp_offload_params",
+    "FSDP_ACTIVATION_CHECKPOINTING": "--fsdp_activation_checkpointing",
     "ACCELERATE_USE_DEEPSPEED": "--use_deepspeed",
     "ACCELERATE_USE_MEGATRON_LM": "--use_megatron_lm",
     "ACCELERATE_USE_PARALLELISM_CONFIG": "--use_parallelism_config",
@@ -41,20 +43,31 @@ def launched() -> int:
 
 
 def check(verb: str, together: bool) -> None:
-    """UsageError for several processes where a verb is the work of one, and for models laid out in shards."""
+    """UsageError for several processes where a verb is the work of one, and for layouts that are not ours."""
     if launched() > 1 and not together:
         raise UsageError(f"mubench {verb} is the work of one process: start it without a launcher")
-    for name, option in SHARDING.items():
-        if os.environ.get(name, "").lower() == "true":
+    for name, option in REFUSED.items():
+        if _says(name):
             raise UsageError(
-                f"accelerate launch {option}: methods read and set whole weights, so every process needs the "
-                "whole model; --multi_gpu shares out the work alone (docs/processes.md)"
+                f"accelerate launch {option}: of all layouts, mubench has --multi_gpu and --use_fsdp alone "
+                "(docs/processes.md)"
             )
+    if _says(SHARDED) and launched() == 1:
+        raise UsageError("--use_fsdp shares a model out over processes: start more than one")
+
+
+def _says(name: str) -> bool:
+    return os.environ.get(name, "").lower() == "true"
 
 
 def count() -> int:
     """Processes that share the present work; 1 inside what `shared` has the main one do."""
     return 1 if _here.alone else launched()
+
+
+def sharded() -> bool:
+    """Whether each process is to hold a part of every weight, in place of all (docs/processes.md)."""
+    return count() > 1 and _says(SHARDED)
 
 
 def rank() -> int:

@@ -17,10 +17,11 @@ from mubench.attacks import campaign
 from mubench.checking import component
 from mubench.config import RunConfig
 from mubench.curricula.base import Uniform
-from mubench.errors import NotApplicable, UsageError
+from mubench.errors import NotApplicable
 from mubench.evidence import save as save_predictions
 from mubench.evidence import save_distances, save_rows
 from mubench.files import write_atomically
+from mubench.layout import together
 from mubench.meters import Cost, Meter
 from mubench.methods.base import Method
 from mubench.metrics.base import Curves, Distances, Metric, Splits, View
@@ -31,6 +32,8 @@ from mubench.progress import Reporter
 from mubench.records import Record
 from mubench.run import Run
 from mubench.shadows import store
+from mubench.sharded_run import kind
+from mubench.sharing import check as check_sharing
 from mubench.summary import of_data, of_forget_set
 from mubench.workbench import Workbench
 
@@ -51,6 +54,7 @@ def work(bench: Workbench, method: Method, record: Record) -> None:
     run, cost = unlearn(bench, method, start)
     started = time.perf_counter()
     found = evaluation.predictions(bench, run.model)
+    run.model = together(run.model, lambda: run.attach(start.model(bench)))
 
     def judge() -> None:
         cost.add("shadows_seconds", shadows_seconds)
@@ -132,7 +136,7 @@ def check(config: RunConfig) -> None:
         )
     component(settings.curriculum, "curriculum").check(modality.gives)
     _refuse_idle(config, method)
-    _refuse_apart(config, method)
+    check_sharing(config, method)
     _metrics(config, modality)
 
 
@@ -151,19 +155,6 @@ def _refuse_idle(config: RunConfig, method: Method) -> None:
         raise NotApplicable(f"curriculum={name} {idle} losses")
     for typed in _typed(config, "optimizer"):
         raise NotApplicable(f"{typed} {idle} steps")
-
-
-def _refuse_apart(config: RunConfig, method: Method) -> None:
-    """UsageError or NotApplicable for what one process alone can do, where there are several."""
-    if processes.launched() == 1:
-        return
-    if not method.divisible:
-        raise NotApplicable(
-            f"method '{config.key['method']}' works in one process: its loss is no mean over examples, "
-            "which several could share"
-        )
-    if config.settings.trainer.compile:
-        raise UsageError("trainer.compile=true works in one process")
 
 
 def _idle(config: RunConfig, method: Method) -> list[str]:
@@ -211,7 +202,7 @@ def unlearn(bench: Workbench, method: Method, start: Artifact) -> tuple[Run, Cos
     """The unlearned model, and what making it cost."""
     settings, model = bench.config.settings, start.model(bench)
     whole = sum(weight.numel() for weight in model.parameters())
-    run = Run(
+    run = kind()(
         bench.adapter.attach(model, bench.classes, settings.seed.unlearn, bench.reporter),
         bench.spec,
         bench.modality,

@@ -8,7 +8,7 @@ from command_line import mubench, names, record_of
 from safetensors.numpy import load_file
 from several import launch
 
-from mubench.processes import SHARDING
+from mubench.processes import REFUSED, SHARDED
 
 # Three steps of training, in which rounding grows little. AdamW would make the most of it: where a gradient
 # is nothing but rounding, its step is as long as elsewhere.
@@ -35,28 +35,33 @@ class Breaking(Finetune):
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    """The same run by one process and by two."""
+    """The same run by one process, by two, and by two with a part of every weight each."""
     folder = tmp_path_factory.mktemp("both")
     one = mubench(*RUN, "method=bad_teaching", f"out={folder / 'one'}")
     two = launch("-m", "mubench", *RUN, "method=bad_teaching", f"out={folder / 'two'}")
-    assert [done.status for done in (one, *two)] == [0, 0, 0], one.err + two[0].err + two[1].err
+    words = (*RUN, "method=bad_teaching", f"out={folder / 'shards'}")
+    shards = launch("-m", "mubench", *words, **{SHARDED: "true"})
+    for done in (one, *two, *shards):
+        assert done.status == 0, done.err
     return folder, two
 
 
-def test_two_processes_leave_the_files_of_one(both):
+@pytest.mark.parametrize("several", ["two", "shards"])
+def test_two_processes_leave_the_files_of_one(both, several):
     folder, _ = both
-    assert names(folder / "one") == names(folder / "two")
-    ids = [np.load(next((folder / count).rglob("forget_ids.npy"))) for count in ("one", "two")]
+    assert names(folder / "one") == names(folder / several)
+    ids = [np.load(next((folder / count).rglob("forget_ids.npy"))) for count in ("one", several)]
     assert (ids[0] == ids[1]).all()
 
 
+@pytest.mark.parametrize("several", ["two", "shards"])
 @pytest.mark.parametrize("name", ["predictions.safetensors", "model.safetensors"])
-def test_two_processes_find_the_numbers_of_one(both, name):
+def test_two_processes_find_the_numbers_of_one(both, name, several):
     folder, _ = both
     places = sorted(path.relative_to(folder / "one") for path in (folder / "one").rglob(name))
     assert len(places) == 3  # of the original, the retrained and the unlearned model
     for place in places:
-        one, two = (load_file(folder / count / place) for count in ("one", "two"))
+        one, two = (load_file(folder / count / place) for count in ("one", several))
         assert one.keys() == two.keys()
         for key, values in one.items():
             assert values.shape == two[key].shape and np.allclose(values, two[key], **CLOSE), f"{place} {key}"
@@ -64,13 +69,16 @@ def test_two_processes_find_the_numbers_of_one(both, name):
 
 def test_the_record_says_how_many_processes_worked_and_counts_their_work_once(both):
     folder, _ = both
-    one, two = (
-        record_of(next((folder / count).glob("runs/**/record.json")).parent) for count in ("one", "two")
+    one, *others = (
+        record_of(next((folder / count).glob("runs/**/record.json")).parent)
+        for count in ("one", "two", "shards")
     )
-    assert [record["environment"]["processes"] for record in (one, two)] == ["1", "2"]
-    for name in ("steps", "examples", "flops"):
-        assert two["cost"][name] == pytest.approx(one["cost"][name], rel=1e-6), name
-    assert one["fingerprint"] == two["fingerprint"] and one["forget_set"] == two["forget_set"]
+    counts = [record["environment"]["processes"] for record in (one, *others)]
+    assert counts == ["1", "2", "2 (weights in shards)"]
+    for two in others:
+        for name in ("steps", "examples", "flops"):
+            assert two["cost"][name] == pytest.approx(one["cost"][name], rel=1e-6), name
+        assert one["fingerprint"] == two["fingerprint"] and one["forget_set"] == two["forget_set"]
 
 
 def test_one_process_speaks_for_all(both):
@@ -94,11 +102,19 @@ def test_what_fails_in_one_process_ends_all_with_its_sentence(both, tmp_path):
     assert (record["status"], record["error"]) == ("failed", "process 1: ValueError: out of luck")
 
 
-@pytest.mark.parametrize(("variable", "option"), SHARDING.items())
-def test_models_in_shards_are_refused(cli, monkeypatch, variable, option):
+@pytest.mark.parametrize(("variable", "option"), REFUSED.items())
+def test_other_layouts_of_a_model_are_refused(cli, monkeypatch, variable, option):
     monkeypatch.setenv(variable, "true")
     done = cli("run", "--dry-run")
-    assert done.status == 2 and done.err.startswith(f"mubench: accelerate launch {option}: methods read and")
+    assert done.status == 2 and done.err.startswith(f"mubench: accelerate launch {option}: of all layouts,")
+
+
+def test_one_process_has_nobody_to_share_a_model_with(cli, monkeypatch):
+    monkeypatch.setenv(SHARDED, "true")
+    done = cli("run", "--dry-run")
+    assert (done.status, done.err) == (
+        2, "mubench: --use_fsdp shares a model out over processes: start more than one\n"
+    )  # fmt: skip
 
 
 def test_a_mistake_is_told_once_and_ends_all_with_its_status():

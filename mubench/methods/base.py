@@ -42,6 +42,7 @@ class Method:
     softmax: ClassVar[bool] = True  # reads scores through their softmax: a constant added is not seen
     additive: ClassVar[bool] = True  # the loss of a batch is the mean of its examples'
     gathers: ClassVar[bool] = False  # it is not, but asks `run.whole` for what it needs of the other rows
+    whole: ClassVar[bool] = False  # reads or sets whole weights or gradients: a part of each is not enough
     alternates: ClassVar[bool] = False  # never takes two passes over D_f in a row while D_r's are left
     lowers: ClassVar[bool] = False  # no gradient pulls up the true label's score of a row of D_f
     choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {}  # values of settings that are no numbers
@@ -69,6 +70,11 @@ class Method:
     def divisible(self) -> bool:
         """Whether several processes may each work on a part of its batches."""
         return self.additive or self.gathers
+
+    @property
+    def shardable(self) -> bool:
+        """Whether each process may hold a part of every weight alone."""
+        return self.divisible and not self.whole
 
     def serves(self, modality: Modality) -> bool:
         """Whether it applies to tasks of this modality."""

@@ -23,6 +23,7 @@ class BoundaryExpand(Method):
     """min mean CE on D_f with the label K + 1, whose score is a new output of the head; then without it."""
 
     families: ClassVar[frozenset[str]] = frozenset({"classes"})
+    whole: ClassVar[bool] = True
     source: ClassVar[tuple[str, ...]] = ("chen2023",)
     formula: ClassVar[str] = (
         "min mean CE(x, K + 1) on D_f under a head of K + 1 classes, the last then dropped"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mubench import anatomy
 from mubench.methods.finetune import Finetune
 from mubench.methods.renewal import head_weights, spatial_weights
+from mubench.parts.shards import like, whole
 from mubench.run import Run
 
 
@@ -33,7 +34,7 @@ class CT(Finetune):
         for name, module in anatomy.spatial(run.model):
             weight = weights.get(f"{name}.weight")
             if weight is not None and (weight.dim() > 2 or f"{name}.weight" not in head):
-                _put(weight, disturbed(module, weight.detach(), generator))
+                _put(weight, disturbed(module, whole(weight.detach()), generator))
         super().unlearn(run)
 
 
@@ -50,4 +51,4 @@ def disturbed(module: nn.Module, weight: Tensor, generator: torch.Generator) -> 
 
 @torch.no_grad()
 def _put(weight: Tensor, values: Tensor) -> None:
-    weight.copy_(values.clone())  # a transposed view shares the memory that is written
+    weight.copy_(like(weight, values.clone()))  # a transposed view shares the memory that is written

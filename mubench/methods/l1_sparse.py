@@ -22,6 +22,7 @@ class L1Sparse(Finetune):
     a: float = 5e-4  # the penalty of the first epoch
     rest: int = 0  # E0: epochs at the end without a penalty
 
+    whole: ClassVar[bool] = True
     source: ClassVar[tuple[str, ...]] = ("jia2023",)
     formula: ClassVar[str] = (
         "min mean CE(D_r) + a_t |w|_1, a_t = max(0, a (1 - t/(E - rest))) in epoch t of E"

@@ -50,6 +50,7 @@ class LCodec(Method):
     samples: int = 256  # examples of D_r that the Hessian is made of
 
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
+    whole: ClassVar[bool] = True
     source: ClassVar[tuple[str, ...]] = ("mehta2022",)
     formula: ClassVar[str] = (
         "w_P = w0_P + d, d = H_r^-1 (sum over D_f of grad_P CE) / (n - m), cut to |d| <= limit |w0_P|, "

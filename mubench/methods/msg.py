@@ -29,6 +29,7 @@ class MSG(Finetune):
 
     needs: ClassVar[frozenset[str]] = frozenset({"forget", "retain"})
     layers: ClassVar[Literal["all", "convolutions"]] = "convolutions"
+    whole: ClassVar[bool] = True
     source: ClassVar[tuple[str, ...]] = ("cadet2024", "triantafillou2024")
     formula: ClassVar[str] = (
         "g = grad of mean CE(D_r sample) - mean CE(D_f); the `share` of each kernel with the smallest |g| "

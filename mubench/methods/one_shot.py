@@ -21,6 +21,7 @@ class OneShot(Method):
     """Works out new values of weights from the original's, and puts them in place."""
 
     trains: ClassVar[bool] = False
+    whole: ClassVar[bool] = True
 
     def edited(self, run: Run) -> Iterator[tuple[str, Tensor]]:
         """Weights by name with their new values, one after another: each is put in place when it is there."""

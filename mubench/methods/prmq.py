@@ -29,6 +29,7 @@ class PRMQ(Method):
     stream: ClassVar[StreamName] = "retain"
     needs: ClassVar[frozenset[str]] = frozenset({"retain"})
     layers: ClassVar[Literal["all", "convolutions"]] = "convolutions"
+    whole: ClassVar[bool] = True
     source: ClassVar[tuple[str, ...]] = ("cadet2024", "triantafillou2024")
     formula: ClassVar[str] = (
         "the `pruned` share of all kernels' weights with the smallest |w| freshly initialised; "

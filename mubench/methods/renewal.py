@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mubench import anatomy
 from mubench.errors import UsageError
+from mubench.parts.shards import like
 from mubench.run import Run
 
 
@@ -56,4 +57,4 @@ def renew_where(run: Run, masks: Mapping[str, Tensor]) -> None:
 def distort(weights: Collection[Tensor], sigma: float, generator: torch.Generator) -> None:
     """Add noise from N(0, sigma^2) to every weight, in order."""
     for weight in weights:
-        weight.add_(sigma * torch.randn(weight.shape, generator=generator).to(weight))
+        weight.add_(like(weight, sigma * torch.randn(weight.shape, generator=generator)))

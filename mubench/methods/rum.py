@@ -53,6 +53,7 @@ class Rum(Method):
     choices: ClassVar[dict[str, tuple[Any, ...]]] = {  # `original` has no use for a rate
         "low": ({"method": {"name": "neggrad", "_target_": "mubench.methods.neggrad.NegGrad"}, "lr": 0.1},)
     }
+    whole: ClassVar[bool] = True
     source: ClassVar[tuple[str, ...]] = ("zhao2024",)
     formula: ClassVar[str] = (
         "D_f in thirds S1, S2, S3 by rising loss at w0; w = U3(U2(U1(w0, S1), S2), S3), "

@@ -25,6 +25,7 @@ class SalUn(RandomLabel):
     ratio: float = 0.5  # share of all weights that may move
 
     moves: ClassVar[Literal["all", "some", "none"]] = "some"
+    whole: ClassVar[bool] = True
     source: ClassVar[tuple[str, ...]] = ("fan2024",)
     formula: ClassVar[str] = (
         "min mean CE(D_r and D_f with y~), moving only the ratio of w "

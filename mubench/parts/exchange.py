@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mubench import processes
 from mubench.errors import RunFailed
+from mubench.parts.shards import is_part
 
 VALUES = 2**24  # in one message, at most, if one weight has not more
 
@@ -31,8 +32,11 @@ def summed(values: Tensor) -> Tensor:
 
 @torch.no_grad()
 def add_up_gradients(weights: Sequence[Tensor]) -> None:
-    """Each weight's gradient becomes the sum of those of all processes; None where none has one."""
-    if processes.count() == 1:
+    """Each weight's gradient becomes the sum of those of all processes; None where none has one.
+
+    Those of a model in shards are sums already.
+    """
+    if processes.count() == 1 or any(is_part(weight) for weight in weights):
         return
     known = torch.tensor([weight.grad is not None for weight in weights], device=weights[0].device)
     wanted = summed(known.to(torch.float32)).tolist()
@@ -58,13 +62,18 @@ def _bundles(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
         yield some
 
 
+def _held_by_all(model: nn.Module) -> list[Tensor]:
+    """Weights and buffers but for those of which each process holds a part: of these there is one alone."""
+    return [value for value in model.state_dict().values() if not is_part(value)]
+
+
 @torch.no_grad()
 def make_alike(model: nn.Module) -> None:
     """Weights and buffers as the main process has them."""
     if processes.count() > 1:
         import torch.distributed as dist
 
-        for value in model.state_dict().values():
+        for value in _held_by_all(model):
             held = value.contiguous()
             dist.broadcast(held, src=0)
             value.copy_(held)
@@ -75,7 +84,7 @@ def check_alike(model: nn.Module, title: str) -> None:
     """RunFailed unless all processes' weights and buffers have the same sums, to the bit."""
     if processes.count() == 1:
         return
-    values = [value.double() for value in model.state_dict().values() if value.is_floating_point()]
+    values = [value.double() for value in _held_by_all(model) if value.is_floating_point()]
     sums = [torch.stack([value.sum(), value.square().sum()]).tolist() for value in values]
     if len({str(found) for found in processes.gathered([sums])}) > 1:
         raise RunFailed(f"{title}: the weights of the {processes.count()} processes came apart")

@@ -22,6 +22,7 @@ from mubench.effort import Effort
 from mubench.environment import now
 from mubench.errors import RunFailed
 from mubench.files import Corrupt, clear_leftovers, read_json, write_json, writing
+from mubench.layout import laid_out
 from mubench.meters import Cost, Meter
 from mubench.models import shadow_seed
 from mubench.shadows import abreast
@@ -136,7 +137,7 @@ def _trained(
     """The models, made into networks one by one, and the effort of them all."""
     place = bench.engine.place
     if len(seeds) == 1:
-        model = place(bench.spec.start(seeds[0]))
+        model = laid_out(place(bench.spec.start(seeds[0])))
         effort = artifacts.fit(bench, model, rows, checkpoint, title, seeds[0])
         return iter([model]), effort
     stack = Stack([bench.spec.start(seed).to(bench.engine.device) for seed in seeds])

@@ -2,7 +2,7 @@
 
 python shared_work.py FILE [--kill STEP] [METHOD/FAMILY[+NAME=VALUE...] ...]
 
-Without a choice every method on every family that it serves.
+Without a choice every method on every family that it serves. STEP is one of the last of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 
@@ -22,10 +22,14 @@ from mubench import catalog, prediction, processes
 from mubench.checking import component
 from mubench.curricula.superloss import SuperLoss
 from mubench.engine import Engine
+from mubench.methods.base import Method
+from mubench.parts.gathered import state_of
 from mubench.plan import Planner
+from mubench.run import Run
 from mubench.schema import Trainer
+from mubench.sharded_run import kind
 from mubench.verify.problem import SGD, Problem
-from mubench.verify.subject import Subject, copied, prepared
+from mubench.verify.subject import Subject, prepared
 
 DIRS = catalog.config_dirs()
 CHOICES = {  # of settings of a run, by what is typed of them
@@ -57,8 +61,12 @@ def every() -> list[str]:
         f"{name}/{family}"
         for name in catalog.names("method", DIRS)
         for family in FAMILIES
-        if (method := component(node(name), "method")).divisible and problem(family).serves(method)
+        if allowed(method := component(node(name), "method")) and problem(family).serves(method)
     ]
+
+
+def allowed(method: Method) -> bool:
+    return method.shardable if processes.sharded() else method.divisible
 
 
 def end_of(case: str, checkpoints: Path | None, kill: int | None) -> dict[str, Tensor]:
@@ -68,13 +76,33 @@ def end_of(case: str, checkpoints: Path | None, kill: int | None) -> dict[str, T
     augment = "shift" if "augment=shift" in chosen else "none"
     settings = {key: value for word in chosen for key, value in CHOICES.get(word, {}).items()}
     subject = Subject(node(name), problem(family, augment))
-    run = subject.problem.run(method := subject.build(), checkpoints=checkpoints, **settings)
+    run = held(subject.problem.run(method := subject.build(), checkpoints=checkpoints, **settings), method)
     if kill is not None:
         run.hooks = replace(run.hooks, after_step=killing(run, kill))
     prepared(method, run)
     method.unlearn(run)
     found = predictions(run, subject.problem) if family == "image" else {}
-    return {**copied(run.model), **found}
+    return {**state_of(run.model), **found, **(parts_of(run) if processes.sharded() else {})}
+
+
+def parts_of(run: Run) -> dict[str, Tensor]:
+    """How many numbers of the weights, and of what the last optimizer kept of them, are here, and in all."""
+    kept = [] if run._fit is None else list(run._fit._optimizer.state.values())
+    averages = [value for each in kept for value in each.values() if value.dim()]
+    held = {"held.weights": list(run.model.parameters()), "held.optimizer": averages}
+    return {
+        name: torch.tensor([sum(v.to_local().numel() for v in values), sum(v.numel() for v in values)])
+        for name, values in held.items()
+    }
+
+
+def held(run: Run, method: Method) -> Run:
+    """The run as the processes of the command carry it out: with parts of every weight, if it says so."""
+    if not processes.sharded():
+        return run
+    run = kind()(**{field.name: getattr(run, field.name) for field in fields(Run)})
+    run.hooks = method.hooks(run)
+    return run
 
 
 def predictions(run, problem: Problem) -> dict[str, Tensor]:
@@ -85,9 +113,11 @@ def predictions(run, problem: Problem) -> dict[str, Tensor]:
             run.model, problem.train, None, problem.modality, problem.spec.input, run.engine, 4
         )
 
-    shared, alone = predict(), processes.shared(predict)
+    shared = predict()
     assert len(shared.losses) == len(problem.train)
-    assert (shared.losses == alone.losses).all() and (shared.targets == alone.targets).all()
+    if not processes.sharded():
+        alone = processes.shared(predict)
+        assert (shared.losses == alone.losses).all() and (shared.targets == alone.targets).all()
     return {"losses": torch.from_numpy(shared.losses)}
 
 
@@ -116,4 +146,7 @@ if __name__ == "__main__":
     step = None if at is None else int(words[at + 1])
     cases = [word for word in words if "/" in word]
     folder = Path(f"{file}.checkpoints") if at is not None else None
+    if step and cases[:-1]:
+        torch.save(work(cases[:-1]), f"{file}.{processes.rank()}")
+        cases = cases[-1:]
     torch.save(work(cases, folder, step if step else None), f"{file}.{processes.rank()}")

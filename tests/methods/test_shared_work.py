@@ -53,14 +53,15 @@ def test_parts_cover_a_batch_once_and_in_order(as_process, count, total):
     assert rows == list(range(total)) and shares == pytest.approx(1)
 
 
-def test_batches_to_predict_are_shared_out_without_repetition(as_process):
+def test_batches_to_predict_are_shared_out_as_many_to_each_process(as_process):
     columns = Columns({"x": torch.arange(23)}, torch.arange(23), np.arange(23))
     stream = Stream(columns, torch.arange(23), 4, torch.device("cpu"))
     found: list[tuple[int, list[int]]] = []
     for rank in range(4):
         as_process(rank, 4)
         found += [(number, batch.index.tolist()) for number, batch in stream.shared_out()]
-    assert [row for _, rows in sorted(found) for row in rows] == list(range(23))
+        assert len(found) == 2 * (rank + 1)
+    assert [row for _, rows in sorted(dict(found).items()) for row in rows] == list(range(23))
 
 
 def test_what_one_process_alone_can_do_is_refused_before_any_work(as_process):
