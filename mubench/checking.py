@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def check(
         resolved = OmegaConf.to_container(composed, resolve=True)
         assert isinstance(resolved, dict)
         for name, value in resolved.items():
-            known.part("merged", str(name), value, partial(_merged, {str(name): value}))
+            _merged(str(name), {str(name): value}, known)
     except OmegaConfBaseException as error:
         raise UsageError(_sentence(error)) from error
     for group in NAMED:
@@ -64,23 +64,32 @@ class Known:
         return self._found[key]
 
 
-def _merged(values: Mapping[str, Any]) -> DictConfig:
-    """Some of the settings with the types that they must have."""
-    merged = OmegaConf.merge(OmegaConf.structured(Settings), values)
+def _merged(name: str, given: Mapping[str, Any], known: Known) -> DictConfig:
+    """One of the settings with the types that it must have."""
+    merged = known.part("merged", name, given, lambda: OmegaConf.merge(_schema(name), given))
     assert isinstance(merged, DictConfig)
     return merged
+
+
+@cache
+def _schema(name: str) -> DictConfig:
+    """The schema of one of the settings; of all, which refuses it, for a name that there is not."""
+    whole = OmegaConf.structured(Settings)
+    if name not in whole:
+        return whole  # type: ignore[no-any-return]
+    return OmegaConf.masked_copy(whole, name)  # made once: a schema takes longer than what is checked by it
 
 
 def _part(name: str, resolved: Mapping[Any, Any], known: Known) -> tuple[Any, Any]:
     """One of the settings, typed: as an object, and as plain data."""
     given = {name: resolved[name]} if name in resolved else {}
-    found: tuple[Any, Any] = known.part("typed", name, given, lambda: _typed_part(name, given))
+    found: tuple[Any, Any] = known.part("typed", name, given, lambda: _typed_part(name, given, known))
     return found
 
 
-def _typed_part(name: str, given: Mapping[str, Any]) -> tuple[Any, Any]:
+def _typed_part(name: str, given: Mapping[str, Any], known: Known) -> tuple[Any, Any]:
     try:
-        merged = _merged(given)
+        merged = _merged(name, given, known)
         if name in COMPONENTS:
             merged[name] = {**_typed(given[name], name), "_target_": given[name]["_target_"]}
         if name == "evaluation":
@@ -163,13 +172,17 @@ def _same_modality(resolved: dict[Any, Any], dirs: Sequence[Path]) -> None:
 
 def models_for(modality: str, dirs: Sequence[Path]) -> list[str]:
     """The names of the models that read a modality, those that need no download first."""
-    found: dict[str, bool] = {}
-    for name in catalog.names("model", dirs):
-        node = OmegaConf.load(catalog.path_of("model", name, dirs))
-        reads = OmegaConf.select(node, "model.modality") or OmegaConf.select(node, "modality")
-        if reads == modality:
-            found[name] = OmegaConf.select(node, "model.checkpoint") is not None
-    return sorted(found, key=lambda name: found[name])
+    facts = {name: _model_facts(catalog.path_of("model", name, dirs)) for name in catalog.names("model", dirs)}
+    fitting = {name: downloads for name, (reads, downloads) in facts.items() if reads == modality}
+    return sorted(fitting, key=lambda name: fitting[name])
+
+
+@cache
+def _model_facts(path: Path) -> tuple[str | None, bool]:
+    """The modality that a model's yaml names, and whether the model needs a download."""
+    node = OmegaConf.load(path)
+    reads = OmegaConf.select(node, "model.modality") or OmegaConf.select(node, "modality")
+    return reads, OmegaConf.select(node, "model.checkpoint") is not None
 
 
 def _identities(resolved: Mapping[str, Any], known: Known) -> dict[str, str]:
