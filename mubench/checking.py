@@ -172,7 +172,8 @@ def _same_modality(resolved: dict[Any, Any], dirs: Sequence[Path]) -> None:
 
 def models_for(modality: str, dirs: Sequence[Path]) -> list[str]:
     """The names of the models that read a modality, those that need no download first."""
-    facts = {name: _model_facts(catalog.path_of("model", name, dirs)) for name in catalog.names("model", dirs)}
+    names = catalog.names("model", dirs)
+    facts = {name: _model_facts(catalog.path_of("model", name, dirs)) for name in names}
     fitting = {name: downloads for name, (reads, downloads) in facts.items() if reads == modality}
     return sorted(fitting, key=lambda name: fitting[name])
 
