@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from functools import cache
 
 import pytest
 from hydra.utils import get_class, get_method
@@ -32,6 +33,7 @@ def task_for(model: str) -> str:
     )  # fmt: skip
 
 
+@cache
 def composed(group: str, name: str, here: str):
     """The one cell of a command that chooses this."""
     beside = [text.format(here=here) for text in COMPANIONS.get(name, [])]

@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 import torch
+from composed import DIRS, METHODS, declared, node
 from families import FAMILIES
 from wrong_methods import WRONG, node_of
 
@@ -17,7 +18,6 @@ from mubench.engine import Engine
 from mubench.errors import UsageError
 from mubench.models import reference_seed
 from mubench.networks.resnet import SmallResNet
-from mubench.plan import Planner
 from mubench.schema import Trainer
 from mubench.training import train_mode
 from mubench.verify.checks import CHECKS, findings
@@ -25,14 +25,6 @@ from mubench.verify.conduct import stopping
 from mubench.verify.problem import Problem
 from mubench.verify.settings import others
 from mubench.verify.subject import Subject, copied, same
-
-DIRS = catalog.config_dirs()
-METHODS = catalog.names("method", DIRS)
-
-
-@cache
-def node(name: str):
-    return Planner(DIRS).cells([f"method={name}"], multirun=False)[0].resolved["method"]
 
 
 @cache
@@ -46,12 +38,7 @@ def problem(family: str) -> Problem:
     )  # fmt: skip
 
 
-PAIRS = [
-    (name, family)
-    for name in METHODS
-    for family in FAMILIES
-    if problem(family).serves(component(node(name), "method"))
-]
+PAIRS = [(name, family) for name in METHODS for family in FAMILIES if problem(family).serves(declared(name))]
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -7,9 +7,9 @@ from functools import cache
 
 import pytest
 import torch
+from composed import DIRS, METHODS, declared, node
 from families import FAMILIES
 
-from mubench import catalog
 from mubench.adapters.lora import LoRA
 from mubench.checking import component
 from mubench.curricula.base import Curriculum, Uniform
@@ -20,10 +20,12 @@ from mubench.progress import Reporter
 from mubench.run import Run
 from mubench.schema import Recipe, Trainer
 
-DIRS = catalog.config_dirs()
-ALL = catalog.names("method", DIRS)
-METHODS = [name for name in ALL if name not in ("original", "retrain")]
-PAIRS = [(name, family) for family in FAMILIES for name in METHODS]
+PAIRS = [
+    (name, family)
+    for family in FAMILIES
+    for name in METHODS
+    if name not in ("original", "retrain") and FAMILIES[family]().serves(declared(name))
+]
 
 
 class Plain(Uniform):
@@ -35,21 +37,13 @@ class Plain(Uniform):
 
 
 @cache
-def settings_of(name: str):
-    return Planner(DIRS).cells([f"method={name}"], multirun=False)[0].settings.method
-
-
-@cache
 def optimizer(name: str):
     return Planner(DIRS).cells([f"optimizer={name}"], multirun=False)[0].settings.optimizer
 
 
-def build(name: str, family: str):
-    """The method, where it applies to the family."""
-    method = component(settings_of(name), "method")
-    if not FAMILIES[family]().serves(method):
-        pytest.skip(f"{name} does not apply to {family}")
-    return method
+def build(name: str):
+    """The method, in the small form in which it is tried elsewhere too."""
+    return component({**node(name), **declared(name).trial}, "method")
 
 
 def make_run(
@@ -80,40 +74,42 @@ def finish(method, run: Run) -> torch.Tensor:
 
 
 def unlearned(name, family, curriculum=None, **more) -> torch.Tensor:
-    method = build(name, family)
+    method = build(name)
     return finish(method, make_run(method, family, curriculum or Uniform(), **more))
+
+
+@cache
+def plainly(name, family) -> tuple[torch.Tensor, int]:
+    """The weights after AdamW and no curriculum, and the steps it took."""
+    method = build(name)
+    run = make_run(method, family, Uniform())
+    return finish(method, run), run.effort.steps
 
 
 @pytest.mark.parametrize(("name", "family"), PAIRS)
 def test_superloss_changes_what_a_loss_makes_and_uniform_is_the_mean_to_the_bit(name, family):
     plain = Plain()
     mean = unlearned(name, family, plain)
-    assert torch.equal(unlearned(name, family), mean)
+    assert torch.equal(plainly(name, family)[0], mean)
     terms = getattr(plain, "terms", set())
     assert all(terms), f"{name} reduces losses without naming the term"
     weighed = unlearned(name, family, SuperLoss(lam=0.1))
     assert torch.isfinite(weighed).all() and torch.equal(weighed, mean) == (not terms)
-    assert build(name, family).takes_steps == bool(terms)
+    assert declared(name).takes_steps == bool(terms)
 
 
 @pytest.mark.parametrize(("name", "family"), PAIRS)
 def test_sophia_moves_what_an_optimizer_moves(name, family):
-    adamw, sophia = (unlearned(name, family, kind=kind) for kind in ("adamw", "sophia"))
-    steps = make_run(method := build(name, family), family, Uniform())
-    finish(method, steps)
-    assert torch.isfinite(sophia).all() and torch.equal(adamw, sophia) == (steps.effort.steps == 0)
-    assert build(name, family).takes_steps == (steps.effort.steps > 0)
+    (adamw, steps), sophia = plainly(name, family), unlearned(name, family, kind="sophia")
+    assert torch.isfinite(sophia).all() and torch.equal(adamw, sophia) == (steps == 0)
+    assert declared(name).takes_steps == (steps > 0)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in ALL if not component(settings_of(name), "method").takes_steps]
-)
+@pytest.mark.parametrize("name", [name for name in METHODS if not declared(name).takes_steps])
 def test_nothing_of_the_recipe_but_the_batch_reaches_a_method_without_steps(name):
     """So that what is typed of it is refused, and the batch is not."""
-    family = next(
-        family for family in FAMILIES if FAMILIES[family]().serves(component(settings_of(name), "method"))
-    )
-    plain = unlearned(name, family)
+    family = next(family for family in FAMILIES if FAMILIES[family]().serves(declared(name)))
+    plain, _ = plainly(name, family)
     for setting in fields(Recipe):
         if setting.name in ("batch_size", "optimizer"):
             continue
@@ -128,7 +124,7 @@ def test_an_interrupted_run_under_both_goes_on_to_the_same_bits(name, family, lo
     monkeypatch.setattr("mubench.training.LOOK_EVERY", 1)
     options = {"kind": "sophia", "lora": lora}
     whole = unlearned(name, family, SuperLoss(), **options)
-    method = build(name, family)
+    method = build(name)
     run = make_run(method, family, SuperLoss(), checkpoints=tmp_path, **options)
     left = [2]
 
@@ -142,6 +138,6 @@ def test_an_interrupted_run_under_both_goes_on_to_the_same_bits(name, family, lo
         finish(method, run)
     (saved,) = [torch.load(path, weights_only=True) for path in tmp_path.glob("fit0.pt")]
     assert saved["curriculum"]["counts"] and saved["optimizer"]["param_groups"][0]["steps"] == 2
-    method = build(name, family)
+    method = build(name)
     resumed = make_run(method, family, SuperLoss(), checkpoints=tmp_path, **options)
     assert torch.equal(finish(method, resumed), whole)
