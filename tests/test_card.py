@@ -61,6 +61,7 @@ def test_a_card_says_what_was_done_and_with_what_result(tmp_path, cli):
     card = ModelCard.load(tmp_path / "card" / "README.md")
     assert (card.data.library_name, card.data.base_model) == ("mubench", "google/vit-base")
     assert card.data.datasets == ["ylecun/mnist"] and "machine-unlearning" in card.data.tags
+    assert (card.data.license, card.data.metrics) == ("unknown", ["accuracy"])
     values = {result.metric_type: result.metric_value for result in card.data.eval_results}
     assert values == {"test_accuracy": 0.9, "mia_auc": 0.5}
     (revision,) = {result.dataset_revision for result in card.data.eval_results}
@@ -69,9 +70,23 @@ def test_a_card_says_what_was_done_and_with_what_result(tmp_path, cli):
         "| examples forgotten | 1 |", "| share | 10 % of the training set |", run().forget_set["sha256"],
         "| `test_accuracy` ↑ | 0.900 | 0.500 | 0.900 | +0.400 |", "@inproceedings{fan2024", "ratio: 0.5",
         "| unlearning, in seconds | 2.000 |", "one run with one seed", "no certificate",
+        "- `mia_auc`: AUC of telling D_f from test", "D_f are the examples that were to be forgotten",
         "does not know the licence", "from mubench.unlearned import load", "`mia_tpr@0.1%` (0.1% of 360",
     ):  # fmt: skip
         assert told in card.text, told
+
+
+def test_the_metadata_name_nothing_of_the_hub_that_is_not_there(tmp_path, cli):
+    """A generated twin has a revision of its own and a name that would be a data set of somebody's."""
+    made = run()
+    made.key["task"] = made.config.setdefault("task", {})["name"] = "mini/imdb"
+    made.config["task"]["revision"] = ""
+    folder = _write(tmp_path / "runs" / "a", replace(made, finished=TIME))
+    cli("card", str(folder), f"--to={tmp_path / 'card'}")
+    (result, *_) = ModelCard.load(tmp_path / "card" / "README.md").data.eval_results or []
+    assert (result.dataset_type, result.dataset_name) == ("mini-imdb", "mini/imdb")
+    assert result.dataset_revision is None
+    assert "revision" not in (tmp_path / "card" / "README.md").read_text()
 
 
 def test_a_card_names_no_forgotten_example_and_no_place(tmp_path, cli):

@@ -10,18 +10,26 @@ for _module in sorted(item.name for item in iter_modules(__path__)):
 
 SPLITS = ("test", "validation", "forget", "retain", "ood", "real_authors", "world_facts")
 
-__all__ = ["METRICS", "Goal", "Metric", "goal_of"]
+__all__ = ["METRICS", "Goal", "Metric", "goal_of", "metric_of"]
+
+
+def metric_of(value: str) -> Metric | None:
+    """The metric that a recorded value such as 'forget_accuracy' belongs to."""
+    return next((metric for metric in METRICS.values() if _gives(metric, value)), None)
+
+
+def _gives(metric: Metric, value: str) -> bool:
+    if metric.scope == "split" and value.endswith(f"_{metric.name}"):
+        return value.removesuffix(f"_{metric.name}") in SPLITS
+    return value == metric.name if isinstance(metric.goal, str) else value in metric.goal
 
 
 def goal_of(value: str) -> Goal | None:
-    """The goal of a recorded value such as 'forget_accuracy'; None where it is information only."""
-    for metric in METRICS.values():
-        if value == metric.name and isinstance(metric.goal, str):
-            return metric.goal
-        if metric.scope == "split" and value.endswith(f"_{metric.name}"):
-            split = value.removesuffix(f"_{metric.name}")
-            if split in SPLITS:
-                return metric.goal if isinstance(metric.goal, str) else metric.goal.get(split)
-        elif not isinstance(metric.goal, str) and value in metric.goal:
-            return metric.goal[value]
-    return None
+    """The goal of a recorded value; None where it is information only."""
+    metric = metric_of(value)
+    if metric is None:
+        return None
+    if isinstance(metric.goal, str):
+        return metric.goal
+    split = value.removesuffix(f"_{metric.name}")
+    return metric.goal.get(split if metric.scope == "split" else value)

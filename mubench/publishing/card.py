@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
@@ -15,6 +15,7 @@ from mubench.report.closing import compared
 from mubench.submissions.public import tells
 
 KEY = "machine-unlearning"
+HUB = {"accuracy": "accuracy", "micro_f1": "f1", "rougeL": "rouge"}  # metrics that the hub knows, by ours
 SETTINGS = ("deletion", "method", "unlearning", "adapter", "curriculum", "seed")
 ADAPTED = """These files are updates of an original model that is not here: it remembers what was to be
 forgotten, so to publish it would undo the work. `load` finds it in `outputs/`, or trains it again by the
@@ -49,25 +50,34 @@ def title(record: Record) -> str:
 def _data(record: Record) -> ModelCardData:
     """The metadata; hub names only where the settings name something of the hub."""
     key, task = record.key, record.config.get("task", {})
-    tags = dict.fromkeys([KEY, "mubench", key["method"], key["modality"], key["deletion"]])
+    tags = dict.fromkeys([KEY, "mubench", key["method"], key["modality"]])
     repository, base = task.get("repository"), record.config.get("model", {}).get("checkpoint")
     more: dict[str, Any] = {"datasets": [repository]} if repository else {}
     more |= {"base_model": base} if base and not tells(base) else {}
     return ModelCardData(
         model_name=title(record),
         library_name="mubench",
+        license="unknown",
         tags=list(tags),
+        metrics=list(_on_the_hub(line.metric for line in compared(record))) or None,
         eval_results=_evaluated(record, task) or None,
         **more,
     )
 
 
+def _on_the_hub(names: Iterable[str]) -> dict[str, None]:
+    """The hub's own metrics among these, by the names that it has for them, each once."""
+    ends = [(name, end) for name in names for end in HUB if name.endswith(f"_{end}")]
+    return dict.fromkeys(HUB[end] for _, end in ends)
+
+
 def _evaluated(record: Record, task: Mapping[str, Any]) -> list[EvalResult]:
     """The unlearned model's headline numbers."""
-    name, config, revision = record.key["task"], task.get("config"), task.get("revision")
+    name, repository = record.key["task"], task.get("repository")
+    config, revision = (task.get("config"), task.get("revision")) if repository else (None, None)
     return [
         EvalResult(
-            task_type=KEY, task_name="Machine unlearning", dataset_type=task.get("repository") or name,
+            task_type=KEY, task_name="Machine unlearning", dataset_type=repository or name.replace("/", "-"),
             dataset_name=name, metric_type=line.metric, metric_name=line.metric, metric_value=line.values[2],
             dataset_config=config, dataset_revision=revision,
         )

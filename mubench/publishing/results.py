@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from mubench.metrics import metric_of
 from mubench.records import Record
+from mubench.report.cards import definition
 from mubench.report.closing import ARROWS, LEGEND, RELATIVE, compared, number
 
 COSTS = {  # what of a run's cost a card names
     "unlearn_seconds": "unlearning, in seconds",
     "retrain_seconds": "retraining without the forget set, in seconds",
-    "speedup": "retraining by unlearning",
+    "speedup": "time of retraining over that of unlearning",
     "steps": "optimizer steps",
     "examples": "examples through the model",
     "flops": "floating-point operations",
@@ -22,6 +24,8 @@ COSTS = {  # what of a run's cost a card names
     "parameters": "weights",
     "trainable_parameters": "weights that the method could move",
 }
+
+SETS = "D_f are the examples that were to be forgotten, D_r those that were not, of the training set."
 
 
 def table(record: Record) -> str:
@@ -35,7 +39,17 @@ def table(record: Record) -> str:
     relative = record.metrics.get("relative") or {}
     beside = [f"`{name}` {number(relative[name])}" for name in RELATIVE if relative.get(name) is not None]
     told = f"\n\nAgainst the retrained model: {', '.join(beside)}." if beside else ""
-    return "\n".join(rows) + f"\n\n{LEGEND}.{told} All metrics are in `record.json`."
+    meant = "\n".join(_meanings(record))
+    return "\n".join(rows) + f"\n\n{LEGEND}.{told} All metrics are in `record.json`.\n\n{meant}\n\n{SETS}"
+
+
+def _meanings(record: Record) -> Iterator[str]:
+    """A line for each metric of the table: what it is, in the words of its own file."""
+    by_metric: dict[str, list[str]] = {}
+    for line in compared(record):
+        if (metric := metric_of(line.metric)) is not None:
+            by_metric.setdefault(definition(metric).partition("\n")[0], []).append(f"`{line.metric}`")
+    yield from (f"- {', '.join(names)}: {text}" for text, names in by_metric.items())
 
 
 def cost(record: Record) -> str:
@@ -64,4 +78,4 @@ def yaml(tree: Mapping[str, Any]) -> str:
 
 
 def _whole(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else number(value)
+    return f"{value:,.0f}" if isinstance(value, int) or abs(value) >= 1000 else number(value)

@@ -102,9 +102,9 @@ def warnings(sheets: Sequence[Sheet]) -> list[str]:
         found.append(f"{len(few)} of {len(sheets)} tables have rows with fewer than {FEWEST} training seeds: "
                      "no interval or a wide one, and no tests")  # fmt: skip
     if without:
-        found.append(f"{without} of {len(records)} runs have no retrained model to be compared with")
+        found.append(f"{without:,} of {len(records):,} runs have no retrained model to be compared with")
     if silent:
-        found.append(f"{silent} of {len(records)} runs have ratios suppressed: original and retrained model "
+        found.append(f"{silent:,} of {len(records):,} runs have ratios suppressed: original and retrained model "
                      "do not differ beyond the noise of seeds")  # fmt: skip
     return found
 
