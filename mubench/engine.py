@@ -22,13 +22,14 @@ from mubench.schema import Trainer
 
 @cache
 def accelerator(cpu: bool) -> Accelerator:
-    """The process's one Accelerator. Precision is ours, so that a launcher's flag cannot change numbers.
+    """The process's one Accelerator. Precision and layout are ours, whatever a launcher's flags say of them.
 
     Several processes wait for each other as long as it takes: encoding data, or another command's lock. One
     that is lost ends them all in other ways (`mubench.failing`).
     """
     waits = [InitProcessGroupKwargs(timeout=timedelta(days=7))]
-    return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=waits)
+    with processes.unmarked():
+        return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=waits)
 
 
 def available_cores() -> int:

@@ -70,6 +70,17 @@ def sharded() -> bool:
     return count() > 1 and _says(SHARDED)
 
 
+@contextmanager
+def unmarked() -> Iterator[None]:
+    """Inside, the environment does not ask for shards: accelerate would make them itself, on GPUs alone."""
+    mark = os.environ.pop(SHARDED, None)
+    try:
+        yield
+    finally:
+        if mark is not None:
+            os.environ[SHARDED] = mark
+
+
 def rank() -> int:
     """The number of this process, from 0."""
     return int(os.environ["RANK"]) if launched() > 1 else 0

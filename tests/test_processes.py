@@ -18,6 +18,7 @@ RUN = (
     "optimizer@training.optimizer=sgd", "training.lr=0.01",
 )  # fmt: skip
 CLOSE = {"rtol": 1e-3, "atol": 1e-3}
+FSDP = {SHARDED: "true", "FSDP_VERSION": "1", "FSDP_SYNC_MODULE_STATES": "true"}  # as its launcher sets them
 BREAKING = """
 import os
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ def both(tmp_path_factory):
     one = mubench(*RUN, "method=bad_teaching", f"out={folder / 'one'}")
     two = launch("-m", "mubench", *RUN, "method=bad_teaching", f"out={folder / 'two'}")
     words = (*RUN, "method=bad_teaching", f"out={folder / 'shards'}")
-    shards = launch("-m", "mubench", *words, **{SHARDED: "true"})
+    shards = launch("-m", "mubench", *words, **FSDP)
     for done in (one, *two, *shards):
         assert done.status == 0, done.err
     return folder, two
