@@ -12,7 +12,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a core is a worker's
 
 import pytest
-from command_line import FIRST, Done, Outputs, mubench
+from command_line import FIRST, Done, Outputs, cold, ended
 
 # A shell's background jobs ignore Ctrl-C, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def first(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
     """One run on digits with its original and retrained model. Read it; to write, take `outputs`."""
     folder = tmp_path_factory.mktemp("session") / "outputs"
-    done = mubench(*FIRST, f"out={folder}")
+    done = ended(cold(*FIRST, f"out={folder}"))
     assert done.status == 0, done.err
     return Outputs(folder, done)
 

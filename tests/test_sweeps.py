@@ -38,7 +38,7 @@ def test_killed_at_random_moments_a_sweep_ends_as_if_undisturbed(undisturbed, tm
     while kills < 3:
         process = start(*GRID, f"out={out}")
         began = time.monotonic()
-        wait = draw.uniform(2, 12)
+        wait = draw.uniform(0.5, 6)
         while process.poll() is None and time.monotonic() - began < wait:
             time.sleep(0.02)
         if process.poll() is not None:
