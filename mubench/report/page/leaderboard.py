@@ -94,19 +94,17 @@ def _wins(columns: Sequence[Column], entries: Mapping[str, Entry]) -> dict[str, 
 def warnings(sheets: Sequence[Sheet]) -> list[str]:
     """What a fair reader must know of these tables together; each row's own stands at the row."""
     records = [record for sheet in sheets for record in _runs(sheet)]
-    few = [sheet.place.title for sheet in sheets if any(sheet.n(label) < FEWEST for label in sheet.rows)]
+    few = sum(any(sheet.n(label) < FEWEST for label in sheet.rows) for sheet in sheets)
     without = sum(not record.metrics.get("retrained") for record in records)
     silent = sum(bool(suppressed(record.reasons)) for record in records)
-    found = []
-    if few:
-        found.append(f"{len(few)} of {len(sheets)} tables have rows with fewer than {FEWEST} training seeds: "
-                     "no interval or a wide one, and no tests")  # fmt: skip
-    if without:
-        found.append(f"{without:,} of {len(records):,} runs have no retrained model to be compared with")
-    if silent:
-        found.append(f"{silent:,} of {len(records):,} runs have ratios suppressed: original and retrained model "
-                     "do not differ beyond the noise of seeds")  # fmt: skip
-    return found
+    told = {
+        f"{few:,} of {len(sheets):,} tables have rows with fewer than {FEWEST} training seeds: no interval, "
+        "or a wide one, and no tests": few,
+        f"{without:,} of {len(records):,} runs have no retrained model to be compared with": without,
+        f"{silent:,} of {len(records):,} runs have ratios suppressed: original and retrained model do not "
+        "differ beyond the noise of seeds": silent,
+    }
+    return [sentence for sentence, count in told.items() if count]
 
 
 def _runs(sheet: Sheet) -> list[Record]:

@@ -22,7 +22,7 @@ function order(first, second, down) {
   const [a, b] = [first, second].map((one) => one === null || one === "" || one === "-" ? null : one);
   if (a === null || b === null) return (a === null) - (b === null);
   const numbers = [Number(a), Number(b)];
-  const found = numbers.some(Number.isNaN) ? String(a).localeCompare(String(b)) : numbers[0] - numbers[1];
+  const found = numbers.some(Number.isNaN) ? String(a).localeCompare(String(b), "en", { numeric: true }) : numbers[0] - numbers[1];
   return down ? -found : found;
 }
 
@@ -116,7 +116,8 @@ function choose() {
 function headings() {
   const row = byId("list").tHead.insertRow(), count = data.keys.length;
   [...data.keys, ...data.shown, "to be wary of"].forEach((name, place) => {
-    const button = element("button", name, { type: "button" });
+    const button = element("button", null, { type: "button" });
+    button.append(...name.split("_").flatMap((part, at) => at ? ["_", element("wbr"), part] : [part]));
     const number = (place < count + data.shown.length && place >= count) || name.endsWith("seed");
     const head = element("th", null, { scope: "col", "aria-sort": "none", class: number ? "number" : "" });
     head.append(button);
