@@ -196,7 +196,9 @@ def test_paper_shows_all_tasks_or_the_chosen_one_and_cuts_nothing(tmp_path, brow
         browser.get(f"file://{tmp_path / 'page.html'}{place}")
         with emulated(browser, PAPER, "print"):
             assert browser.execute_script("return document.documentElement.scrollWidth") <= PAPER
-            seen[place] = texts(browser, "h2"), texts(browser, "nav, form, .pages, .skip")
+            seen[place] = texts(browser, "h2"), texts(browser, "nav, form, .pages, .skip, thead button")
+            head = "return getComputedStyle(document.querySelector('thead th + th'), '::before').content"
+            assert browser.execute_script(head) == '"tables"'  # a text, which every sheet of paper repeats
     assert seen["#all"] == (["All tasks", "digits", "imdb"], [])
     assert seen["#task=imdb"] == (["imdb", "Runs"], [])
     made = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})

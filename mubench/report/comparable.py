@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -53,8 +53,7 @@ def _originals(runs: list[Run]) -> str | None:
     if clash is None:
         return None
     seed, those = clash
-    shown = _shown(*(first_difference(those, IDENTITIES) or first_difference(those, ["models"]) or ("", {})))
-    return f"the original models of seed.train={seed} are not the same: {shown}"
+    return _told(f"the original models of seed.train={seed} are not the same", those, IDENTITIES, ["models"])
 
 
 def _forget_sets(runs: list[Run]) -> str | None:
@@ -65,9 +64,8 @@ def _forget_sets(runs: list[Run]) -> str | None:
     if clash is None:
         return None
     seed, those = clash
-    known = first_difference(those, ["deletion"]) or first_difference(those, ["data.identity"])
-    difference = known or first_difference(those, ["forget_set.sha256"]) or ("", {})
-    return f"the forget sets of seed.forget={seed} are not the same: {_shown(*difference)}"
+    what = f"the forget sets of seed.forget={seed} are not the same"
+    return _told(what, those, ["deletion"], ["data.identity"], ["forget_set.sha256"])
 
 
 def _clash(runs: Iterable[Run], look: Callable[[Record], tuple[Any, ...]]) -> tuple[Any, list[Run]] | None:
@@ -88,8 +86,8 @@ def _twins(runs: list[Run]) -> str | None:
     for label, record in runs:
         seeds = (label, *sorted(record.key["seed"].items()))
         if seeds in seen:
-            known = first_difference([seen[seeds], (f"{label} again", record)], ["fingerprint"])
-            return f"{label} has two runs of the same settings and seeds: {_shown(*(known or ('', {})))}"
+            both = [seen[seeds], (f"{label} again", record)]
+            return _told(f"{label} has two runs of the same settings and seeds", both, ["fingerprint"])
         seen[seeds] = (label, record)
     return None
 
@@ -101,13 +99,18 @@ def _apart(runs: list[Run]) -> str | None:
     for first, second in combinations(sets, 2):
         if not sets[first].keys() & sets[second].keys():
             those = [run for run in runs if run[0] in (first, second)]
-            known = first_difference(those, ["deletion"]) or first_difference(those, ["seed.forget"])
-            return f"{first} and {second} share no forget set: {_shown(*(known or ('', {})))}"
+            return _told(f"{first} and {second} share no forget set", those, ["deletion"], ["seed.forget"])
     return None
+
+
+def _told(what: str, runs: Sequence[Run], *under: Sequence[str]) -> str:
+    """What is wrong, and the setting that parts the runs: the first under the first names that know one."""
+    found = next(filter(None, (first_difference(runs, names) for names in under)), None)
+    return what if found is None else f"{what}: {_shown(*found)}"
 
 
 def _shown(name: str, values: Mapping[str, list[str]]) -> str:
     """ "training.epochs is 10 (salun, scrub) or 2 (neggrad); training.epochs=10 shows the one" """
     told = " or ".join(f"{value} ({', '.join(labels)})" for value, labels in values.items())
-    most = max(values, key=lambda value: len(values[value]), default="")
+    most = max(values, key=lambda value: len(values[value]))
     return f"{name} is {told}; `mubench table {name}={most}` shows one of them"

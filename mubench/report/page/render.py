@@ -31,7 +31,7 @@ def render(content: Mapping[str, Any]) -> str:
         loader=FunctionLoader(_read),
     )  # fmt: skip
     environment.globals["own"] = OWN
-    environment.filters |= {"wrapped": _wrapped, "source": _source}
+    environment.filters |= {"wrapped": _wrapped, "broken": _broken, "source": _source}
     return environment.get_template("page.html.j2").render(
         content, policy=POLICY.format(digest), style=Markup(_read("style.css")), script=Markup(script),
         data=embedded({"runs": content["runs"]}),
@@ -41,6 +41,11 @@ def render(content: Mapping[str, Any]) -> str:
 def _wrapped(name: str) -> Markup:
     """A long name that may be broken behind its underscores, and not before its arrow."""
     return Markup("_<wbr>").join(escape(part) for part in name.replace(" ", "\u00a0").split("_"))
+
+
+def _broken(name: str) -> str:
+    """The same as plain text."""
+    return name.replace(" ", "\u00a0").replace("_", "_\u200b")
 
 
 def embedded(data: Any) -> str:

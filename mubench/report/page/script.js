@@ -119,7 +119,7 @@ function headings() {
     const button = element("button", null, { type: "button" });
     button.append(...name.split("_").flatMap((part, at) => at ? ["_", element("wbr"), part] : [part]));
     const number = (place < count + data.shown.length && place >= count) || name.endsWith("seed");
-    const head = element("th", null, { scope: "col", "aria-sort": "none", class: number ? "number" : "" });
+    const head = element("th", null, { scope: "col", "aria-sort": "none", class: number ? "number" : "", "data-name": name });
     head.append(button);
     row.append(head);
     button.addEventListener("click", () => {
@@ -132,7 +132,7 @@ function headings() {
 }
 
 function numbers(row) {
-  const groups = Object.keys(row.metrics), table = element("table"), head = table.createTHead().insertRow();
+  const groups = Object.keys(row.metrics), table = named("Metrics of every model"), head = table.createTHead().insertRow();
   head.append(...["metric", ...groups].map((name, place) => element("th", name, { scope: "col", class: place ? "number" : "" })));
   const body = table.createTBody();
   data.names.forEach((name, place) => {
@@ -144,8 +144,14 @@ function numbers(row) {
   return table;
 }
 
-function pairs(content) {
-  const table = element("table"), body = table.createTBody();
+function named(title) {
+  const table = element("table");
+  table.append(element("caption", title, { class: "quiet" }));
+  return table;
+}
+
+function pairs(title, content) {
+  const table = named(title), body = table.createTBody();
   for (const [name, value] of Object.entries(content)) {
     body.insertRow().append(element("th", name, { scope: "row" }), element("td", typeof value === "object" && value ? JSON.stringify(value) : shown(value)));
   }
@@ -159,8 +165,8 @@ function details(row) {
   const owner = data.keys.includes("group") ? ` · ${of("group")}` : "";
   byId("run-body").replaceChildren(element("p", `${row.folder} · finished ${row.finished} · ${row.fingerprint}${owner}`),
     ...(wary ? [element("p", wary, { class: "warnings" })] : []), numbers(row));
-  const parts = [["Cost", pairs(row.cost)], ["Not computed", reasons(data.pool[row.reasons])],
-    ["Forget set", pairs(data.pool[row.forget_set])], ["Environment", pairs(data.pool[row.environment])],
+  const parts = [["Cost", pairs("Cost", row.cost)], ["Not computed", reasons(data.pool[row.reasons])],
+    ["Forget set", pairs("Forget set", data.pool[row.forget_set])], ["Environment", pairs("Environment", data.pool[row.environment])],
     ["Typed", element("pre", data.pool[row.overrides].join("\n"))], ["Settings", element("pre", JSON.stringify(config, null, 1))]];
   for (const [title, content] of parts) byId("run-body").append(element("h3", title), content);
 }
