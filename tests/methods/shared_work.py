@@ -1,8 +1,10 @@
 """Methods on small problems, in one process or in several; what each ends with, in a file a process.
 
 python shared_work.py FILE [--kill STEP] [METHOD/FAMILY[+NAME=VALUE...] ...]
+python shared_work.py --compare ONE TWO        files of what was left: how far each value is from the other's
 
-Without a choice every method on every family that it serves. STEP is one of the last of them.
+Without a choice every method on every family that it serves. STEP is one of the last of them. A family may
+be a task and a network of the configs, as in finetune/mini/imdb:mini/albert.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
@@ -28,7 +31,7 @@ from mubench.plan import Planner
 from mubench.run import Run
 from mubench.schema import Trainer
 from mubench.sharded_run import kind
-from mubench.verify.problem import SGD, Problem
+from mubench.verify.problem import SGD, Problem, of_config
 from mubench.verify.subject import Subject, prepared
 
 DIRS = catalog.config_dirs()
@@ -47,6 +50,8 @@ def node(name: str):
 @cache
 def problem(family: str, augment: str = "none") -> Problem:
     """Rows that are no multiples of the batch: the last one of D_f, and of D_r, is a single row."""
+    if ":" in family:
+        return of_task(*family.split(":"))
     case = FAMILIES[family]()
     forget, retain = (torch.tensor(rows) for rows in (case.forget[:5], case.retain[:9]))
     modality = replace(case.modality, augment=augment) if augment != "none" else case.modality
@@ -54,6 +59,15 @@ def problem(family: str, augment: str = "none") -> Problem:
         family, "tiny", modality, case.spec, case.train, case.validation, forget, retain, 1e-2,
         {"optimizer": SGD, "epochs": 1},
     )  # fmt: skip
+
+
+def of_task(task: str, model: str) -> Problem:
+    """A few dozen rows of a task, and a network as the configs have it."""
+    out = Path(tempfile.gettempdir()) / "mubench-shared-work"  # of encoded data
+    words = [f"task={task}", f"model={model}", f"out={out}"]
+    config = Planner(DIRS).cells(words, multirun=False)[0]
+    found = processes.main_first(lambda: of_config(config))
+    return replace(found, lr=1e-2, recipe={"optimizer": SGD, "epochs": 1})
 
 
 def every() -> list[str]:
@@ -72,7 +86,7 @@ def allowed(method: Method) -> bool:
 def end_of(case: str, checkpoints: Path | None, kill: int | None) -> dict[str, Tensor]:
     """Weights and buffers after unlearning, and of pictures the predictions of all training rows."""
     pair, *chosen = case.split("+")
-    name, family = pair.split("/")
+    name, family = pair.split("/", 1)
     augment = "shift" if "augment=shift" in chosen else "none"
     settings = {key: value for word in chosen for key, value in CHOICES.get(word, {}).items()}
     subject = Subject(node(name), problem(family, augment))
@@ -140,8 +154,21 @@ def work(cases: list[str], checkpoints: Path | None = None, kill: int | None = N
         return {case: end_of(case, checkpoints, kill) for case in cases or every()}
 
 
+def compare(first: str, second: str) -> None:
+    """Tell of each case that both files hold the largest difference of a value, the smallest first."""
+    one, two = (torch.load(file, weights_only=True) for file in (first, second))
+    found = []
+    for case in one.keys() & two.keys():
+        apart = [(v.double() - two[case][n].double()).abs().max().item() for n, v in one[case].items()]
+        found.append((max(apart), case))
+    print("\n".join(f"{largest:.1e} {case}" for largest, case in sorted(found)))
+
+
 if __name__ == "__main__":
     file, *words = sys.argv[1:]
+    if file == "--compare":
+        compare(*words)
+        sys.exit()
     at = words.index("--kill") if "--kill" in words else None
     step = None if at is None else int(words[at + 1])
     cases = [word for word in words if "/" in word]
