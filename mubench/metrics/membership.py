@@ -8,6 +8,7 @@ goal is to match the retrained model, and `mia_leak` counts both directions.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -165,17 +166,24 @@ def mia_tpr_01(view: View) -> dict[str, float]:
 
 def svc_efficacy(view: View) -> float:
     """`mia_efficacy` of this view's model; Unavailable where the attack has nothing to learn."""
-    from sklearn.svm import SVC
-
     splits = ("forget", "retain", view.outside())
     forget, retain, test = (np.exp(-losses(view.outputs(split))) for split in splits)
     rng, size = view.rng("mia_efficacy"), min(len(retain), len(test), MOST)
     known = np.concatenate([rng.choice(part, size, replace=False) for part in (retain, test)])
     if np.ptp(known) == 0:
         raise Unavailable("the model is equally confident on every retain and test example")
+    return _called_outside(*(part.astype(np.float64).tobytes() for part in (known, forget)))
+
+
+@lru_cache(maxsize=64)  # several metrics ask for the same model's
+def _called_outside(known: bytes, forget: bytes) -> float:
+    """Share of D_f that an SVC calls outside, which knows as many of inside as, after them, of outside."""
+    from sklearn.svm import SVC
+
+    examples, asked = (np.frombuffer(part)[:, None] for part in (known, forget))
     attack = SVC(C=3, gamma="auto", kernel="rbf")
-    attack.fit(known[:, None], np.repeat([1, 0], size))
-    return float(np.mean(attack.predict(forget[:, None]) == 0))
+    attack.fit(examples, np.repeat([1, 0], len(examples) // 2))
+    return float(np.mean(attack.predict(asked) == 0))
 
 
 @metric(goal="match", reads="losses", source="Jia et al., 2304.04934 (OPTML-Group/Unlearn-Sparse)")
