@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,29 @@ def check(
     `dirs` are the config folders, for the names that a sentence recommends. `known` is what was found
     about other cells of a sweep a moment ago: parts of their configs, and what stands for their data.
     """
+    return check_plain(resolved(composed, [*map(str, composed)]), overrides, dirs, known)
+
+
+def resolved(composed: DictConfig, names: Sequence[str]) -> dict[str, Any]:
+    """The named nodes of a composed config as plain data; UsageError for an interpolation that fails."""
+    found: dict[str, Any] = {}
+    try:
+        for name in names:
+            value = "???" if OmegaConf.is_missing(composed, name) else composed[name]
+            found[name] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    except OmegaConfBaseException as error:
+        raise UsageError(_sentence(error)) from error
+    return found
+
+
+def check_plain(
+    resolved: dict[str, Any], overrides: Sequence[str], dirs: Sequence[Path], known: Known | None = None
+) -> RunConfig:
+    """As `check`, of a config that is resolved already."""
     known = Known() if known is None else known
     try:
-        resolved = OmegaConf.to_container(composed, resolve=True)
-        assert isinstance(resolved, dict)
         for name, value in resolved.items():
-            _merged(str(name), {str(name): value}, known)
+            _merged(name, {name: value}, known)
     except OmegaConfBaseException as error:
         raise UsageError(_sentence(error)) from error
     for group in NAMED:
@@ -62,6 +79,10 @@ class Known:
         if key not in self._found:
             self._found[key] = find()
         return self._found[key]
+
+    def component(self, node: Mapping[str, Any], group: str) -> Any:
+        """A component, built once for equal nodes: to look at, not to work with."""
+        return self.part("component", group, node, partial(component, node, group))
 
 
 def _merged(name: str, given: Mapping[str, Any], known: Known) -> DictConfig:

@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mubench import catalog
-from mubench.checking import Known, check
+from mubench.checking import Known, check_plain, resolved
 from mubench.config import RunConfig
 from mubench.errors import UsageError
 from mubench.keys import check_free, check_key
@@ -47,6 +47,7 @@ class Planner:
     def __init__(self, dirs: Sequence[Path]) -> None:
         self.dirs = list(dirs)
         self._bases: dict[tuple[str, ...], DictConfig] = {}
+        self._plain: dict[tuple[str, ...], dict[str, Any]] = {}
         self._groups: dict[str, bool] = {}
 
     def overrides(self, typed: Sequence[str]) -> list[str]:
@@ -136,19 +137,34 @@ class Planner:
             if not self._is_group(override):
                 check_key(override, self._base(groups))
         values = [override for override in parsed if not self._is_group(override)]
-        return check(self._changed(groups, values), overrides, self.dirs, known)
+        return check_plain(self._changed(groups, values), overrides, self.dirs, known)
 
-    def _changed(self, groups: tuple[str, ...], values: list[Override]) -> DictConfig:
-        """The config of the chosen groups with some values changed, as Hydra changes them.
+    def _changed(self, groups: tuple[str, ...], values: list[Override]) -> dict[str, Any]:
+        """The config of the chosen groups with some values changed, as Hydra changes them, resolved.
 
         Values decide nothing of which yamls are read: cells that differ in them need no new composition.
+        Nor do they change a node that they do not lie in and that refers to no other.
         """
-        composed = deepcopy(self._base(groups))
+        base, same = self._base(groups), self._same(groups)
+        touched = {override.key_or_group.split(".")[0] for override in values}
+        nodes = base.__dict__["_content"]
+        before = dict(nodes)
+        nodes |= {name: deepcopy(node) for name, node in before.items() if name in touched}
         try:
-            ConfigLoaderImpl._apply_overrides_to_config(values, composed)
+            ConfigLoaderImpl._apply_overrides_to_config(values, base)
+            names = [str(name) for name in base if name in touched or name not in same]
+            return {**{str(name): same.get(str(name)) for name in base}, **resolved(base, names)}
         except (HydraException, OmegaConfBaseException) as error:
             raise _mistake(error) from error
-        return composed
+        finally:
+            base.__dict__["_content"] = before
+
+    def _same(self, groups: tuple[str, ...]) -> dict[str, Any]:
+        """The nodes of a base that refer to no other, as plain data."""
+        if groups not in self._plain:
+            plain: Any = OmegaConf.to_container(self._base(groups))
+            self._plain[groups] = {name: node for name, node in plain.items() if "${" not in repr(node)}
+        return self._plain[groups]
 
     def _base(self, groups: tuple[str, ...]) -> DictConfig:
         """The config of the chosen groups alone: what keys exist."""

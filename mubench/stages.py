@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import nn
 from mubench import artifacts, costs, distances, environment, evaluation, models, processes, records, scoring
 from mubench.artifacts import Artifact
 from mubench.attacks import campaign
-from mubench.checking import component
+from mubench.checking import Known, component
 from mubench.config import RunConfig
 from mubench.curricula.base import Uniform
 from mubench.errors import NotApplicable
@@ -112,18 +113,20 @@ def _announce(bench: Workbench) -> None:
     )
 
 
-def check(config: RunConfig) -> None:
+def check(config: RunConfig, known: Known | None = None) -> None:
     """UsageError for what is wrong with the parts of a run, NotApplicable for what does not go together.
 
-    Only what the config tells: no data is loaded.
+    Only what the config tells: no data is loaded. `known` are parts of other cells of a sweep, built before.
     """
-    settings, key = config.settings, config.key
+    settings, key, known = config.settings, config.key, Known() if known is None else known
     for recipe in (settings.training, settings.unlearning):
-        build_optimizer([torch.zeros(1, requires_grad=True)], recipe)
-    component(settings.adapter, "adapter")
-    component(settings.tracking, "tracking").check()
-    component(settings.deletion, "deletion").check(settings.task)
-    method, modality = component(settings.method, "method"), component(settings.modality, "modality")
+        weights = [torch.zeros(1, requires_grad=True)]
+        known.part("optimizer", "", recipe, partial(build_optimizer, weights, recipe))
+    known.component(settings.adapter, "adapter")
+    known.component(settings.tracking, "tracking").check()
+    known.component(settings.deletion, "deletion").check(settings.task)
+    method = known.component(settings.method, "method")
+    modality = known.component(settings.modality, "modality")
     if not method.serves(modality):
         wanted = " or ".join(sorted(method.families))
         raise NotApplicable(
@@ -134,7 +137,7 @@ def check(config: RunConfig) -> None:
         raise NotApplicable(
             f"method '{key['method']}' takes deletion={wanted}; here it is '{key['deletion']}'"
         )
-    component(settings.curriculum, "curriculum").check(modality.gives)
+    known.component(settings.curriculum, "curriculum").check(modality.gives)
     _refuse_idle(config, method)
     check_sharing(config, method)
     _metrics(config, modality)

@@ -85,7 +85,9 @@ def test_a_sweeps_plan_counts_and_lists_what_does_not_apply(cli, tmp_path):
 def test_a_sweep_runs_the_others_and_is_no_failure(outputs, cli, monkeypatch):
     checked = []
     for place in ("mubench.stages.check", "mubench.experiment.check"):
-        monkeypatch.setattr(place, lambda cell: (checked.append(cell.key["method"]), check(cell)))
+        monkeypatch.setattr(
+            place, lambda cell, *known: (checked.append(cell.key["method"]), check(cell, *known))
+        )
     words = ["method=writes,neggrad", *FIRST[2:], MINE, f"out={outputs.folder}"]
     done = cli("run", "-m", *words)
     assert done.status == 0

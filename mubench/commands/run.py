@@ -24,6 +24,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mubench import failing, processes
@@ -35,6 +37,7 @@ from mubench.files import check_outputs, writing
 if TYPE_CHECKING:  # Hydra takes a third of a second: not for --help
     from mubench.launching.base import Errand, Launcher, Outcome
     from mubench.plan import Planner
+    from mubench.plans import Plan
 
 FLAGS = {"-m": "multirun", "--multirun": "multirun", "--dry-run": "dry-run"}
 
@@ -43,17 +46,26 @@ FLAGS = {"-m": "multirun", "--multirun": "multirun", "--dry-run": "dry-run"}
 class Command:
     """What was typed, planned and checked."""
 
-    planner: Planner
+    dirs: list[Path]
     words: list[str]
     cells: list[RunConfig]  # those to run
     refused: list[tuple[RunConfig, NotApplicable]]  # those of a sweep that do not apply
     multirun: bool
     dry: bool
 
+    @cached_property
+    def planner(self) -> Planner:
+        """What composes cells of these folders."""
+        from mubench.plan import Planner
+
+        return Planner(self.dirs)
+
 
 def main(argv: Sequence[str]) -> int:
     """Check everything, then launch; 1 if a run failed."""
     command = planned(argv, launches=True)
+    if command.dry and len(command.dirs) == 1 and not any("hydra" in word for word in command.words):
+        return print_plan(command, command.multirun)
     launcher, errand = launching(command)
     if command.dry:
         return print_plan(command, command.multirun)
@@ -67,33 +79,54 @@ def planned(argv: Sequence[str], launches: bool = False) -> Command:
 
     `launches`: whether the command lets a launcher do them, or works in its own process.
     """
-    from mubench.plan import Planner
+    from mubench import plans
 
     typed = arguments.read(argv, FLAGS)
     for word in typed.words:
-        if word.lstrip("+").startswith(("hydra/launcher", "hydra.launcher")) and not launches:
+        if _is_launching(word) and not launches:
             raise UsageError(
                 f"{word} does nothing here: mubench run launches, models that runs share included"
             )
-    planner = Planner(typed.dirs)
+    dirs, out, dry = typed.dirs, arguments.out_of(typed.words)[0], "dry-run" in typed.flags
+    key = plans.key_of(typed.words, "multirun" in typed.flags, dirs)
+    plan = plans.recall(out, key) if key else None
+    if plan is not None:
+        check_outputs(out)
+    else:
+        plan = _plan(typed, dirs)
+        if key and (plan.multirun or dry):  # a single run needs no plan that outlives it
+            plans.keep(out, key, plan)
+    return Command(dirs, typed.words, plan.cells, plan.refused, plan.multirun, dry)
+
+
+def _is_launching(word: str) -> bool:
+    return word.lstrip("+").startswith(("hydra/launcher", "hydra.launcher"))
+
+
+def _plan(typed: arguments.Arguments, dirs: list[Path]) -> Plan:
+    """The cells composed and checked."""
+    from mubench.plan import Planner
+    from mubench.plans import Plan
+
+    planner = Planner(dirs)
     multirun = "multirun" in typed.flags or planner.is_sweep(typed.words)
     cells = planner.cells(typed.words, multirun)
     refused = check_all(cells)
     if len(refused) == len(cells):
         raise UsageError(f"none of {len(cells)} runs: {refused[0][1]}") if multirun else refused[0][1]
     left_out = {id(cell) for cell, _ in refused}
-    cells = [cell for cell in cells if id(cell) not in left_out]
-    return Command(planner, typed.words, cells, refused, multirun, "dry-run" in typed.flags)
+    return Plan(multirun, [cell for cell in cells if id(cell) not in left_out], refused)
 
 
 def check_all(cells: Sequence[RunConfig]) -> list[tuple[RunConfig, NotApplicable]]:
     """The cells that do not apply, with the reason; UsageError for whatever else composing does not see."""
+    from mubench.checking import Known
     from mubench.stages import check as check_parts
 
-    refused = []
+    refused, known = [], Known()
     for cell in cells:
         try:
-            check_parts(cell)
+            check_parts(cell, known)
         except NotApplicable as reason:
             refused.append((cell, reason))
     for out in {cell.out for cell in cells}:
