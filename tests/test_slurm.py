@@ -127,7 +127,7 @@ def test_a_job_that_is_told_its_end_is_near_goes_on_as_a_new_one(tmp_path):
     """SLURM's warning, as before pre-emption or the end of its time: the job requeues itself and resumes."""
     words = (
         "run", "method=slowly", *FAST, ALONE, f"out={tmp_path}", f"--config-dir={EXTERNAL}",
-        "trainer.checkpoint_minutes=0", STEPS, *SMALL,
+        "trainer.checkpoint_minutes=0", "unlearning.batch_size=4", *SMALL,
     )  # fmt: skip
     assert mubench(*words).status == 0
     wait_for(lambda: list(tmp_path.glob("runs/*/*/slowly/*/*/checkpoints/fit0.pt")))
