@@ -25,6 +25,9 @@ import many_records
 VERBS = (
     ["status"], ["status", "*bad*"], ["ls", "runs"], ["ls", "runs", "--json"], ["table"],
     ["table", "method=neggrad,original", "ratio=2"], ["table", "--format", "json"],
+    ["table", "training.batch_size=64,65", "seed.train=0,3"], ["table", "--pairs", "metrics=[forget_loss]"],
+    ["table", "rows=metric", "columns=method", "ratio=2"], ["table", "trainin.epochs=10"],
+    ["table", "ratio=99"],
 )  # fmt: skip
 
 
