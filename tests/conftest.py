@@ -20,7 +20,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # The longest first, so that no worker ends alone with one of them.
 LONG = (
     "test_twins", "test_defaults", "test_adapters", "test_safety", "test_end_to_end", "test_real_layouts",
-    "test_attack_runs", "test_slurm", "test_launching", "test_shared_work", "test_search", "test_sweeps",
+    "test_attack_runs", "test_slurm", "test_launching", "test_shared_work", "test_search", "test_docs",
+    "test_sweeps",
 )  # fmt: skip
 
 
