@@ -87,6 +87,17 @@ def test_heat_is_darkest_where_a_method_is_best():
     assert shades.mask[0].all()  # a reference competes with nobody
 
 
+def test_each_heat_map_has_the_shades_of_its_own_ratio():
+    """The order of methods at 10 % is the other way round."""
+    other = runs(ratios=(10.0,))
+    for one in other:
+        value = one.metrics["unlearned"]
+        one.metrics["unlearned"] = {name: 1 - number for name, number in value.items()}
+    maps = heat.heat(sheets([*runs(ratios=(2.0,)), *other], ["test_accuracy"]), "column")
+    shades = [drawn.axes[0].images[0].get_array()[2:, 0].tolist() for drawn in maps.values()]
+    assert shades == [[0.5, 0, 1], [0.5, 1, 0]]
+
+
 def curve(values):
     return {"steps": [0.0, 1.0, 4.0], "forget_accuracy": values}
 

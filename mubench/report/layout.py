@@ -48,6 +48,7 @@ class Cell:
     standing: Standing | None
     tested: bool  # some rows of its column share enough training seeds for a test
     ranked: bool  # some row of its column is the best
+    score: float | None  # mean score of a row that competes: more is better
 
     def text(self, n: int, sign: str = " ± ") -> str:
         """Mean and spread, and how many training seeds if not the n of its row."""
@@ -156,4 +157,5 @@ def _cell(column: Column, label: str, shown: Named, shape: Shape) -> Cell | None
         column.standing(label),
         column.pairs.tested,
         column.best is not None,
+        column.means.get(label),
     )

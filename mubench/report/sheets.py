@@ -39,14 +39,14 @@ class Column:
         return {label: summarise(values) if values else None for label, values in self.values.items()}
 
     @cached_property
-    def _means(self) -> dict[str, float]:
+    def means(self) -> dict[str, float]:
         """Mean scores of the rows that compete."""
         return {label: summarise(scores).mean for label, scores in self.scores.items()}
 
     @cached_property
     def best(self) -> str | None:
         """The row with the best mean score, the first of equal ones; None unless two rows compete."""
-        return max(self._means, key=self._means.__getitem__) if len(self._means) > 1 else None
+        return max(self.means, key=self.means.__getitem__) if len(self.means) > 1 else None
 
     def against_best(self, label: str) -> Pair | None:
         """What shared training seeds say of the best row and this one; None for the best, and without one."""
@@ -59,7 +59,7 @@ class Column:
         if self.best is None or label not in self.scores:
             return None
         pair = self.against_best(label)
-        if pair is None or self._means[label] == self._means[self.best]:
+        if pair is None or self.means[label] == self.means[self.best]:
             return "best"
         if pair.adjusted is None:
             return "untested"

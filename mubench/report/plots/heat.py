@@ -10,43 +10,30 @@ import numpy as np
 from mubench.report.closing import number
 from mubench.report.layout import Layout, Shape, layouts
 from mubench.report.plots.style import figure, slug
-from mubench.report.sheets import Column, Sheet
-from mubench.statistics.seeds import summarise
+from mubench.report.sheets import Sheet
 
 SMALLEST = 4.0  # points; below, shades stand alone
 
 
 def heat(sheets: Sequence[Sheet], width: str) -> dict[str, Any]:
     """A map for each metric: shade is the place of a method's mean score between the worst and the best."""
-    scores = {
-        (sheet.place.task, column.name): column
-        for sheet in sheets
-        for column in sheet.columns
-        if column.scores
-    }
     found = {}
     for layout in layouts(sheets, Shape(columns="task")):
-        name = layout.title.rpartition(" · ")[2].split()[0]
-        shades = _shades(
-            layout, {task: column for (task, metric), column in scores.items() if metric == name}
-        )
+        shades = _shades(layout)
         if not np.isnan(shades).all():
             found[slug(layout.title)] = _picture(layout, shades, width)
     return found
 
 
-def _shades(layout: Layout, columns: dict[str, Column]) -> np.ndarray:
+def _shades(layout: Layout) -> np.ndarray:
     """(rows, tasks): 0 the worst of the task's competing methods, 1 the best; NaN where none competes."""
     found = np.full((len(layout.rows), len(layout.columns)), np.nan)
     for place, task in enumerate(layout.columns):
-        column = columns.get(task)
-        means = {label: summarise(scores).mean for label, scores in column.scores.items()} if column else {}
-        if len(means) > 1:
-            order = sorted(means.values())
-            for row, label in enumerate(layout.rows):
-                if label in means:
-                    found[row, place] = np.searchsorted(order, means[label], "right") - 1
-            found[:, place] /= len(order) - 1
+        cells = {row: layout.cells.get((label, task)) for row, label in enumerate(layout.rows)}
+        scores = {row: cell.score for row, cell in cells.items() if cell and cell.score is not None}
+        order = sorted(scores.values())
+        for row, score in scores.items() if len(order) > 1 else ():
+            found[row, place] = (np.searchsorted(order, score, "right") - 1) / (len(order) - 1)
     return found
 
 
