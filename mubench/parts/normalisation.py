@@ -37,6 +37,11 @@ def _forward(layer: Any, alone: Any, values: Tensor) -> Tensor:
     if part is None or not (layer.training or layer.running_mean is None):
         found: Tensor = alone(values)
         return found
+    of_each = values.numel() // values.shape[1] // (part.last - part.first)  # row's values, per channel
+    if part.total * of_each < 2:  # as torch says it
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {values.shape}"
+        )
     counts = part.counted > 0
     x = values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
     places = [dimension for dimension in range(x.dim()) if dimension != 1]

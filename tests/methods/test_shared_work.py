@@ -14,7 +14,8 @@ from shared_work import work
 from mubench import catalog
 from mubench.data import Columns, Stream
 from mubench.errors import NotApplicable, UsageError
-from mubench.parts.cut import part_of
+from mubench.parts.cut import part_of, taken
+from mubench.parts.normalisation import of_whole_batches
 from mubench.plan import Planner
 from mubench.stages import check
 
@@ -51,6 +52,18 @@ def test_parts_cover_a_batch_once_and_in_order(as_process, count, total):
         rows += own[: part.counted]
         shares += float(part.weighed(torch.tensor(1.0, dtype=torch.float64)))
     assert rows == list(range(total)) and shares == pytest.approx(1)
+
+
+def test_a_batch_too_small_to_normalise_fails_as_in_one_process(as_process):
+    layer, values = torch.nn.BatchNorm2d(2), torch.ones(1, 2, 1, 1)
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
+        layer(values)
+    as_process(0, 2)
+    with (
+        of_whole_batches(layer), taken(part_of(1)),
+        pytest.raises(ValueError, match="Expected more than 1 value per channel"),
+    ):  # fmt: skip
+        layer(values)
 
 
 def test_batches_to_predict_are_shared_out_as_many_to_each_process(as_process):
