@@ -10,6 +10,7 @@ from typing import Any
 
 from mubench.errors import UsageError
 from mubench.files import Corrupt, hashes_of, read_json, verify, write_json
+from mubench.jobs import NOTE
 
 SCHEMA = 1
 STATUSES = ("complete", "failed", "diverged")
@@ -157,7 +158,7 @@ def curves(folder: Path) -> dict[str, Any]:
 
 
 def run_dirs(out: Path) -> Iterator[Path]:
-    """Every run directory below `out`, finished or not, in a stable order."""
+    """Every run directory below `out`, finished, begun or told to a launcher's job, in a stable order."""
     for folder in _walk(str(out / "runs")):
         yield Path(folder)
 
@@ -170,7 +171,7 @@ def _walk(folder: str) -> Iterator[str]:
         return
     for name in below:
         path = f"{folder}/{name}"
-        if os.path.exists(f"{path}/config.yaml"):  # noqa: PTH110
+        if any(os.path.exists(f"{path}/{sign}") for sign in ("config.yaml", NOTE)):  # noqa: PTH110
             yield path
         else:
             yield from _walk(path)

@@ -11,6 +11,7 @@ import pytest
 
 from mubench.files import Corrupt, locked
 from mubench.index import Brief, query
+from mubench.jobs import note
 from mubench.records import Record, finished, read
 from mubench.report.status import state
 
@@ -112,6 +113,17 @@ def test_query_tells_whole_corrupt_and_unfinished_apart(tmp_path, cli):
     assert json.loads(cli("ls", "runs", "*/a", "--json", f"out={tmp_path}").out) == {
         str(tmp_path / "runs" / "digits" / "a"): "complete"
     }
+
+
+def test_a_run_that_a_job_was_told_to_do_has_not_begun(tmp_path, cli):
+    run = tmp_path / "runs" / "digits" / "a"
+    note(run, "slurm", "17_3", tmp_path / "sweeps" / "17_3_0_log.out")
+    assert [(folder, found) for folder, found in query(tmp_path)] == [(run, None)]
+    lines = cli("status", f"out={tmp_path}").out.splitlines()
+    assert lines[:2] == [f"1 runs in {tmp_path}: 1 not begun", "  not begun  digits/a"]
+    assert lines[2].split()[:2] == ["slurm", "17_3,"] and lines[2].endswith("sweeps/17_3_0_log.out")
+    (run / "config.yaml").touch()
+    assert cli("status", f"out={tmp_path}").out.splitlines()[0].endswith(": 1 unfinished")
 
 
 def test_a_run_whose_lock_is_held_is_running(tmp_path):

@@ -108,7 +108,7 @@ def test_a_sweep_with_a_failed_and_a_cancelled_run_is_completed_by_its_command(t
     assert {record_of(run)["status"] for run in jobs.noted(out)} == {"complete"}
 
 
-def test_a_second_sweep_waits_for_the_models_of_the_first(tmp_path):
+def test_a_second_sweep_waits_for_the_models_of_the_first(tmp_path, cli):
     held = (*FAST, ALONE, f"out={tmp_path}", *SMALL, "+hydra.launcher.options.hold=true")
     first = mubench("run", "-m", "method=neggrad,finetune", *held)
     assert first.status == 0 and "behind 1 for 1 shared model;" in first.err, first.err
@@ -119,6 +119,8 @@ def test_a_second_sweep_waits_for_the_models_of_the_first(tmp_path):
     assert "behind 1 of another sweep's;" in second.err
     waits = subprocess.run(["squeue", "-h", "-r", "--format=%E"], capture_output=True, text=True).stdout
     assert waits.count(f"afterany:{number}") == 4, waits
+    told = cli("status", f"out={tmp_path}").out.splitlines()
+    assert told[0] == f"4 runs in {tmp_path}: 4 not begun" and "slurm " in told[2]
     subprocess.run(["scancel", "--me"], check=True)
     wait_for(lambda: not queue())
 

@@ -1,9 +1,9 @@
 """usage: mubench status [GLOB] [out=PATH]
        mubench status sweep=NAME [key=value ...] [-m] [out=PATH] [--config-dir DIR]
 
-What is done, running, failed, diverged, corrupt or unfinished, with the reason of each failure and the log
-of the run. With the overrides of `mubench run`: the same of the runs of that plan, and which of them are
-missing or do not apply.
+What is done, running, failed, diverged, corrupt, unfinished or not begun (its job waits or was stopped), with
+the reason of each failure and the log of the run. With the overrides of `mubench run`: the same of the runs
+of that plan, and which of them are missing or do not apply.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _tell(out: Path, lines: Sequence[Line]) -> None:
         log = out / "runs" / name / "log.txt"
         if word in ("failed", "diverged", "unfinished", "running") and log.is_file():
             print(f"             {log}")
-        job = jobs.of(log.parent) if word in ("unfinished", "running", "missing") else None
+        job = jobs.of(log.parent) if word in ("unfinished", "running", "not begun") else None
         if job is not None:
             why = f": {job.error['sentence']}" if job.error else ""
             print(f"             {job.launcher} {job.number}, {job.log}{why}")

@@ -6,15 +6,18 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from mubench import jobs
 from mubench.index import Brief
 
 
 def state(run: Brief) -> tuple[str, str]:
-    """(complete | failed | diverged | corrupt | running | unfinished, why)."""
+    """(complete | failed | diverged | corrupt | running | not begun | unfinished, why)."""
     if run.status is not None:
         return run.status, run.error or ""
     if _held(run.folder / ".lock"):
         return "running", ""
+    if jobs.of(run.folder) is not None and not (run.folder / "config.yaml").exists():
+        return "not begun", ""
     return "unfinished", "interrupted; the same command goes on"
 
 
