@@ -121,7 +121,8 @@ def _typed_part(name: str, given: Mapping[str, Any], known: Known) -> tuple[Any,
         raise UsageError(_sentence(error)) from error
     if not OmegaConf.is_config(value):
         return value, value
-    return _value(value, f"{name}." if name in RECIPES else ""), OmegaConf.to_container(value)
+    made, plain = _value(value, f"{name}." if name in RECIPES else ""), OmegaConf.to_container(value)
+    return plain if name in COMPONENTS else made, plain
 
 
 def component(node: Mapping[str, Any], group: str) -> Any:
