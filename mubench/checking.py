@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import make_dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -94,11 +96,15 @@ def _merged(name: str, given: Mapping[str, Any], known: Known) -> DictConfig:
 
 @cache
 def _schema(name: str) -> DictConfig:
-    """The schema of one of the settings; of all, which refuses it, for a name that there is not."""
-    whole = OmegaConf.structured(Settings)
-    if name not in whole:
-        return whole  # type: ignore[no-any-return]
-    return OmegaConf.masked_copy(whole, name)  # made once: a schema takes longer than what is checked by it
+    """The schema of one of the settings; of all, which refuses it, for a name that there is not.
+
+    Made once: a schema takes longer than what is checked by it.
+    """
+    declared = Settings.__dataclass_fields__.get(name)
+    if declared is None:
+        return OmegaConf.structured(Settings)  # type: ignore[no-any-return]
+    alone = make_dataclass("Setting", [(name, get_type_hints(Settings)[name], copy(declared))])
+    return OmegaConf.structured(alone)  # type: ignore[no-any-return]
 
 
 def _part(name: str, resolved: Mapping[Any, Any], known: Known) -> tuple[Any, Any]:

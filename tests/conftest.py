@@ -19,18 +19,19 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The longest first, so that no worker ends alone with one of them.
 LONG = (
-    "test_twins", "test_defaults", "test_adapters", "test_safety", "test_end_to_end", "test_real_layouts",
-    "test_attack_runs", "test_slurm", "test_launching", "test_shared_work", "test_search", "test_docs",
-    "test_sweeps",
+    "test_slurm", "test_every_method", "test_defaults", "test_twins", "test_options_of_every_method",
+    "test_processes", "test_shared_work", "test_shadows", "test_safety", "test_launching", "test_search",
+    "test_docs", "test_calibration", "test_adapters", "test_attack_runs", "test_connect", "test_tracking",
+    "test_sharded_work", "test_end_to_end", "test_real_layouts", "test_plots", "test_sweeps",
 )  # fmt: skip
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """A worker a core; none but pytest itself on one core, or for one file, which is never shared out."""
+    """One more than cores, as some tests wait; pytest alone on one core, or for one file: never shared out."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     files = {name.partition("::")[0] for name in config.args}
     alone = cores == 1 or (len(files) == 1 and files.pop().endswith(".py"))
-    return 0 if alone else min(cores, 8)
+    return 0 if alone else min(cores + 1, 8)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

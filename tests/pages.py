@@ -66,9 +66,5 @@ def _filled(word: str, known: dict[str, str]) -> str:
 
 
 def files(text: str) -> dict[str, str]:
-    """The blocks that are whole files, by their paths: named in the line above, or in their first line."""
-    above = re.findall(r"^`([\w/.]+)`:\n\n```\w+\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    inside = [
-        (head[1], body) for _, body in FENCED.findall(text) if (head := re.match(r"# (mine/\S+)\n", body))
-    ]
-    return dict([*above, *inside])
+    """The blocks that are whole files, by their paths, which stand in the line above."""
+    return dict(re.findall(r"^`([\w/.]+)`:\n\n```\w+\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
