@@ -27,7 +27,7 @@ LONG = (
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than cores, as some tests wait; pytest alone on one core, or for one file: never shared out."""
+    """One more than cores, as some tests wait; pytest alone on one core, or for one file."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     files = {name.partition("::")[0] for name in config.args}
     alone = cores == 1 or (len(files) == 1 and files.pop().endswith(".py"))
