@@ -64,15 +64,28 @@ def query(out: Path) -> list[tuple[Path, Record | Corrupt | None]]:
     return [(folder, next(records)[1] if isinstance(one, Outline) else one) for folder, one in found]
 
 
-def outlines(out: Path) -> list[tuple[Path, Outline | Corrupt | None]]:
-    """The same without the numbers of records, to choose among thousands; `whole` adds them."""
-    found, parts = _look(out, outlined=True)
+def outlines(
+    out: Path, kinds: Mapping[str, Sequence[str]] | None = None
+) -> list[tuple[Path, Outline | Corrupt | None]]:
+    """The same without the numbers of records, to choose among thousands; `whole` adds them.
+
+    `kinds`: only those whose task, model or method is one of these. What is no record is always told of.
+    """
+    seen, parts = _look(out, outlined=True)
+    found = [(folder, one) for folder, one in seen if _among(one, kinds or {})]
     try:
         return [(folder, _outline(one, parts)) for folder, one in found]
     except (ValueError, LookupError, TypeError):  # rows or parts are not what was written
         discard(out)
         read_again = [(folder, _read(folder)) for folder, _ in found]
         return [(folder, Outline.of(one) if isinstance(one, Record) else one) for folder, one in read_again]
+
+
+def _among(one: _Known, kinds: Mapping[str, Sequence[str]]) -> bool:
+    if not isinstance(one, Row | Record):
+        return True
+    told = one._asdict() if isinstance(one, Row) else one.key
+    return all(told[name] in names for name, names in kinds.items())
 
 
 def whole(out: Path, chosen: Sequence[tuple[Path, Outline]]) -> list[tuple[Path, Record | Corrupt | None]]:

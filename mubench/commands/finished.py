@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,9 +52,9 @@ def runs(out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:
     from mubench.submissions.found import once, submitted
 
     filters = {name: text for name, text in wanted.items() if name != GROUP}
-    everybody: list[Found] = [*outlines(out), *submitted(out)]
+    everybody: list[Found] = [*outlines(out, _kinds(wanted)), *submitted(out)]
     among = _of_groups(everybody, wanted[GROUP].split(",")) if GROUP in wanted else everybody
-    chosen = _chosen(once(among), out, filters)
+    chosen = _chosen(once(among), out, filters, lambda: once([*outlines(out), *submitted(out)]))
     _tell_of_others([folder for folder, _ in chosen])
     return chosen
 
@@ -86,10 +86,18 @@ def own(out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:
     """The same without imported ones."""
     from mubench.index import outlines
 
-    return _chosen(outlines(out), out, wanted)
+    return _chosen(outlines(out, _kinds(wanted)), out, wanted, lambda: outlines(out))
 
 
-def _chosen(found: Sequence[Found], out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:
+def _kinds(wanted: Mapping[str, str]) -> dict[str, list[str]]:
+    """The filters that the index can tell without the settings of a run."""
+    return {name: wanted[name].split(",") for name in ("task", "model", "method") if name in wanted}
+
+
+def _chosen(
+    found: Sequence[Found], out: Path, wanted: Mapping[str, str], everybody: Callable[[], Sequence[Found]]
+) -> list[tuple[Path, Record]]:
+    """Those of the found that match; `everybody` gives all that there are, to count where none does."""
     from mubench.files import Corrupt
     from mubench.index import whole
     from mubench.records import Outline, Record
@@ -105,7 +113,8 @@ def _chosen(found: Sequence[Found], out: Path, wanted: Mapping[str, str]) -> lis
     chosen = [one for one in matching if one.complete]
     _warn(damaged, len(matching) - len(chosen))
     if not chosen:
-        raise UsageError(f"no finished run in {out} matches ({len(done)} are there)")
+        there = sum(isinstance(one, Outline) and one.complete for _, one in everybody())
+        raise UsageError(f"no finished run in {out} matches ({there} are there)")
     records = whole(out, [(folders[id(one)], one) for one in chosen])
     return [(folder, one) for folder, one in records if isinstance(one, Record)]
 
