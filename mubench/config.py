@@ -52,11 +52,12 @@ class RunConfig:
 
     @cached_property
     def _relevant(self) -> dict[str, Any]:
-        """The config without what cannot change the numbers, and without paths known by their contents."""
+        """The config, plain, without what cannot change the numbers and paths known by their contents."""
         known = [path for name, path in PLACES.items() if name in self.identities]
         unused = [] if self.settings.evaluation.attacks else ["evaluation.attacks"]
         unused += [] if self.settings.shadows else ["shadows"]
-        return without(self.resolved, [*IRRELEVANT, *known, *unused])
+        plain: dict[str, Any] = _plain(without(self.resolved, [*IRRELEVANT, *known, *unused]))
+        return plain
 
     def model_fingerprint(self, role: str, shadow: bool = False) -> str:
         """Hash of what the original, or the model retrained on this forget set, depends on.
@@ -108,6 +109,8 @@ class RunConfig:
 
     def shadow_dirs(self, role: str) -> list[Path]:
         """Where the shadow models of a role lie: a folder each, the first ones the same for any number."""
+        if not self.settings.shadows:
+            return []
         folder = shadows_folder(self.out, self.key, role, self.model_fingerprint(role, shadow=True))
         return [folder / f"{number:04}" for number in range(self.settings.shadows)]
 
@@ -134,13 +137,14 @@ def shadows_folder(out: Path, key: Mapping[str, Any], role: str, fingerprint: st
 
 
 def _digest(content: Mapping[str, Any]) -> str:
-    text = json.dumps(_plain({**content, "numerics": NUMERICS}), sort_keys=True, default=str)
+    """Hash (hex) of content that is plain."""
+    text = json.dumps({**content, "numerics": NUMERICS}, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
     """The same tree with 1.0 written as 1: settings without a declared type may hold either."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
