@@ -82,10 +82,9 @@ def outlines(
 
 
 def _among(one: _Known, kinds: Mapping[str, Sequence[str]]) -> bool:
-    if not isinstance(one, Row | Record):
-        return True
-    told = one._asdict() if isinstance(one, Row) else one.key
-    return all(told[name] in names for name, names in kinds.items())
+    if isinstance(one, Record):
+        return all(one.key[name] in names for name, names in kinds.items())
+    return not isinstance(one, Row) or all(getattr(one, name) in names for name, names in kinds.items())
 
 
 def whole(out: Path, chosen: Sequence[tuple[Path, Outline]]) -> list[tuple[Path, Record | Corrupt | None]]:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from textwrap import fill
 
+import generated
+
 from mubench import catalog, facts
 from mubench.report import components
 
@@ -112,17 +114,8 @@ def plain(text: str) -> str:
 
 def page() -> str:
     """The whole page: what is written by hand, and the sections."""
-    by_hand = PAGE.read_text(encoding="utf-8").partition(MARK)[0]
-    return by_hand + MARK + "\n" + "\n".join(sections()) + "\n"
-
-
-def main() -> int:
-    """Rewrite the page, or compare."""
-    if "--check" in sys.argv[1:]:
-        return int(page() != PAGE.read_text(encoding="utf-8"))
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
+    return generated.page(PAGE, MARK, sections())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.written(PAGE, page()))

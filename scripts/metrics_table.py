@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from inspect import getdoc
 from pathlib import Path
 
+import generated
+
 from mubench.metrics import METRICS, Metric
 from mubench.report.cards import card, definition
 
@@ -40,17 +42,8 @@ def _flat(text: str) -> str:
 
 def page() -> str:
     """The whole page: what is written by hand, and the tables."""
-    by_hand = PAGE.read_text(encoding="utf-8").partition(MARK)[0]
-    return by_hand + MARK + "\n" + "\n".join(tables()) + "\n"
-
-
-def main() -> int:
-    """Rewrite the page, or compare."""
-    if "--check" in sys.argv[1:]:
-        return int(page() != PAGE.read_text(encoding="utf-8"))
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
+    return generated.page(PAGE, MARK, tables())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.written(PAGE, page()))

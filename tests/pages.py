@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import re
 import shlex
+import sys
 from pathlib import Path
 from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
+SCRIPTS = ROOT / "scripts"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def script(name: str) -> ModuleType:
     """A module of scripts/, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    if str(SCRIPTS) not in sys.path:
+        sys.path.append(str(SCRIPTS))  # they import each other, as if called
+    return importlib.import_module(name)
 
 
 def blocks(text: str, language: str) -> list[str]:

@@ -16,7 +16,6 @@ from mubench.report.rows import aim
 from mubench.report.sheets import Sheet
 from mubench.statistics import Undefined
 from mubench.statistics.ranks import Ranking, ranking
-from mubench.statistics.seeds import summarise
 
 Rankings = dict[str, tuple[Ranking, list[str]]]  # by metric; with the methods that some table lacks
 
@@ -31,7 +30,7 @@ def rankings(sheets: Sequence[Sheet]) -> Rankings:
         columns = [c for sheet in sheets for c in sheet.columns if c.name == name and len(c.scores) > 1]
         methods = list(dict.fromkeys(label for column in columns for label in column.scores))
         everywhere = [label for label in methods if all(label in column.scores for column in columns)]
-        scores = {label: [summarise(c.scores[label]).mean for c in columns] for label in everywhere}
+        scores = {label: [c.means[label] for c in columns] for label in everywhere}
         try:
             found[name] = ranking(scores), [label for label in methods if label not in everywhere]
         except Undefined:

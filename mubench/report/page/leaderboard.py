@@ -11,7 +11,6 @@ from mubench.report.reference import suppressed
 from mubench.report.rows import Proven, Row, nobody, verified
 from mubench.report.sheets import Column, Sheet
 from mubench.statistics.paired import FEWEST
-from mubench.statistics.seeds import summarise
 from mubench.submissions.requirements import lacks
 
 METRICS = (
@@ -83,7 +82,7 @@ def _wins(columns: Sequence[Column], entries: Mapping[str, Entry]) -> dict[str, 
     won: dict[str, float] = defaultdict(float)
     pairs: dict[str, int] = defaultdict(int)
     for column in columns:
-        means = {label: summarise(s).mean for label, s in column.scores.items() if label in entries}
+        means = {label: mean for label, mean in column.means.items() if label in entries}
         for label, mean in means.items():
             others = [other for name, other in means.items() if name != label]
             won[label] += sum((mean > other) + (mean == other) / 2 for other in others)
