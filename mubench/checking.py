@@ -23,6 +23,8 @@ NAMED = (
     "task", "modality", "model", "deletion", "method", "adapter", "curriculum", "optimizer", "tracking",
 )  # fmt: skip
 RECIPES = ("training", "unlearning")
+if not OmegaConf.has_resolver("mul"):
+    OmegaConf.register_new_resolver("mul", lambda a, b: float(f"{float(a) * float(b):.6g}"))
 COMPONENTS = ("task", "modality", "deletion", "method", "adapter", "curriculum", "tracking")
 
 

@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from mubench.schema import Settings
 
 # Raised when a change of the code changes results, so that old records are not taken for new ones.
@@ -26,9 +24,6 @@ IRRELEVANT = (
 PLACES = {"weights": "model.checkpoint", "list": "deletion.path", "published": "original"}
 # What the original and the retrained model depend on.
 SHARED = ("task", "modality", "model", "training", "trainer")
-
-if not OmegaConf.has_resolver("mul"):
-    OmegaConf.register_new_resolver("mul", lambda a, b: float(f"{float(a) * float(b):.6g}"))
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,17 @@ another version, locked or in a folder that refuses writing, the same comes out,
 
 from __future__ import annotations
 
+import gc
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mubench.database import NAME, Parts, Row, discard, fetched, remember, remembered
 from mubench.files import Corrupt
-from mubench.records import Outline, Record, read, run_dirs
+from mubench.records import Outline, Record, read, run_dirs, stamp_of
 
 __all__ = ["NAME", "Brief", "briefs", "outlines", "query", "whole"]
 # Parts of records that many have in common, held once; those of config and metrics by their names.
@@ -38,9 +39,8 @@ class Brief:
 
 
 class _Rest(NamedTuple):
-    """Where an outline's record is found: in the index, if that still holds what was seen."""
+    """What an outline's record has in common with others; the index has the rest, if it is as was seen."""
 
-    stamp: str
     shared: dict[str, Any]  # the parts of a record that others have too
     metrics: dict[str, Any]  # by role; None where they are the record's own
 
@@ -48,10 +48,31 @@ class _Rest(NamedTuple):
 _Known = Row | Record | Corrupt | None
 
 
+class _Seen(NamedTuple):
+    """A run directory, and what is known of it."""
+
+    folder: Path
+    stamp: str | None
+    known: _Known
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Thousands of records are made inside, none given up: a collector would look through them in vain."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+@_uncollected()
 def briefs(out: Path) -> list[Brief]:
     """Every run directory below `out` in its order, shortly."""
     found, _ = _look(out, outlined=False)
-    return [_brief(folder, one) for folder, one in found]
+    return [_brief(folder, one) for folder, _, one in found]
 
 
 def query(out: Path) -> list[tuple[Path, Record | Corrupt | None]]:
@@ -64,6 +85,7 @@ def query(out: Path) -> list[tuple[Path, Record | Corrupt | None]]:
     return [(folder, next(records)[1] if isinstance(one, Outline) else one) for folder, one in found]
 
 
+@_uncollected()
 def outlines(
     out: Path, kinds: Mapping[str, Sequence[str]] | None = None
 ) -> list[tuple[Path, Outline | Corrupt | None]]:
@@ -72,13 +94,13 @@ def outlines(
     `kinds`: only those whose task, model or method is one of these. What is no record is always told of.
     """
     seen, parts = _look(out, outlined=True)
-    found = [(folder, one) for folder, one in seen if _among(one, kinds or {})]
+    found = [one for one in seen if _among(one.known, kinds or {})]
     try:
-        return [(folder, _outline(one, parts)) for folder, one in found]
+        return [(one.folder, _outline(one, parts)) for one in found]
     except (ValueError, LookupError, TypeError):  # rows or parts are not what was written
         discard(out)
-        read_again = [(folder, _read(folder)) for folder, _ in found]
-        return [(folder, Outline.of(one) if isinstance(one, Record) else one) for folder, one in read_again]
+        read_again = [one._replace(known=_read(one.folder) if one.stamp else None) for one in found]
+        return [(one.folder, _outline(one, {})) for one in read_again]
 
 
 def _among(one: _Known, kinds: Mapping[str, Sequence[str]]) -> bool:
@@ -87,6 +109,7 @@ def _among(one: _Known, kinds: Mapping[str, Sequence[str]]) -> bool:
     return not isinstance(one, Row) or all(getattr(one, name) in names for name, names in kinds.items())
 
 
+@_uncollected()
 def whole(out: Path, chosen: Sequence[tuple[Path, Outline]]) -> list[tuple[Path, Record | Corrupt | None]]:
     """The records of outlines; what has changed since is as it is now."""
     below = _below(out)
@@ -98,7 +121,7 @@ def whole(out: Path, chosen: Sequence[tuple[Path, Outline]]) -> list[tuple[Path,
             continue
         stamp, content = kept.get(str(folder)[below:], ("", ""))
         try:
-            same = isinstance(one.rest, _Rest) and one.rest.stamp == stamp
+            same = one.stamp == stamp
             found.append((folder, _record(one, json.loads(content)) if same else _read(folder)))
         except (ValueError, LookupError, TypeError):  # the row is not what was written
             discard(out)
@@ -106,21 +129,21 @@ def whole(out: Path, chosen: Sequence[tuple[Path, Outline]]) -> list[tuple[Path,
     return found
 
 
-def _look(out: Path, outlined: bool) -> tuple[list[tuple[Path, _Known]], dict[int, Any]]:
+def _look(out: Path, outlined: bool) -> tuple[list[_Seen], dict[int, Any]]:
     """What is known of each run directory, and the parts that rows name if they are to be `outlined`."""
-    seen = {folder: _stamp(folder) for folder in run_dirs(out)}
+    seen = {folder: stamp_of(folder) for folder in run_dirs(out)}
     rows, parts = remembered(out, outlined)
-    found: list[tuple[Path, _Known]] = []
+    found: list[_Seen] = []
     fresh: list[tuple[str, str, Record]] = []
     below = _below(out)
     for folder, stamp in seen.items():
         name = str(folder)[below:]
         row = rows.pop(name, None)
         if row is not None and row.stamp == stamp:
-            found.append((folder, row))
+            found.append(_Seen(folder, stamp, row))
             continue
         record = None if stamp is None else _read(folder)
-        found.append((folder, record))
+        found.append(_Seen(folder, stamp, record))
         if isinstance(record, Record) and stamp is not None:
             fresh.append((name, stamp, record))
     if fresh or rows:
@@ -131,15 +154,6 @@ def _look(out: Path, outlined: bool) -> tuple[list[tuple[Path, _Known]], dict[in
 def _below(out: Path) -> int:
     """Where in the path of a run directory the name begins that its row has: it is relative to out/runs."""
     return len(str(out / "runs")) + 1
-
-
-def _stamp(folder: Path) -> str | None:
-    """What changes with a run's record; None where there is none."""
-    try:
-        seen = os.stat(f"{folder}/record.json")  # noqa: PTH116
-    except OSError:
-        return None
-    return f"{seen.st_size} {seen.st_mtime_ns} {seen.st_ctime_ns} {seen.st_ino}"
 
 
 def _read(folder: Path) -> Record | Corrupt | None:
@@ -165,10 +179,11 @@ def _row(name: str, stamp: str, record: Record, parts: Parts) -> Row:
     return Row(name, stamp, record.status, record.error, *brief.kind, brief.cost, brief.files, *texts)
 
 
-def _outline(one: _Known, parts: Mapping[int, Any]) -> Outline | Corrupt | None:
+def _outline(seen: _Seen, parts: Mapping[int, Any]) -> Outline | Corrupt | None:
     """What a row tells without its content, or a record with it."""
+    one = seen.known
     if isinstance(one, Record):
-        return Outline.of(one)
+        return Outline.of(one, seen.stamp or "")
     if not isinstance(one, Row):
         return one
     told = json.loads(one.outline)
@@ -177,7 +192,7 @@ def _outline(one: _Known, parts: Mapping[int, Any]) -> Outline | Corrupt | None:
     metrics = {role: None if n is None else parts[n] for role, n in told["metrics"].items()}
     return Outline(
         told["key"], told["fingerprint"], one.status, config, shared["forget_set"], shared["models"],
-        shared["data"], shared["environment"], told["measured"], _Rest(one.stamp, shared, metrics),
+        shared["data"], shared["environment"], told["measured"], one.stamp, _Rest(shared, metrics),
     )  # fmt: skip
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, is_dataclass
@@ -21,6 +19,7 @@ from mubench import catalog, processes
 from mubench.config import PLACES, RunConfig
 from mubench.errors import NotApplicable, RunFailed
 from mubench.files import write_text
+from mubench.installed import files_below, identity
 from mubench.schema import Settings
 
 HOME = "plans"
@@ -43,35 +42,15 @@ class Plan:
 
 def key_of(words: Sequence[str], multirun: bool, dirs: Sequence[Path]) -> str | None:
     """The hash that a command's plan is kept under; None where more decides it than a hash can tell."""
-    packaged, package = catalog.packaged_dir(), Path(__file__).parent
-    own = [path for folder in dirs if folder != packaged for path in _files(folder, ".yaml")]
+    packaged = catalog.packaged_dir()
+    own = [path for folder in dirs if folder != packaged for path in files_below(folder, ".yaml")]
     texts = [Path(path).read_text(encoding="utf-8") for path in own]
     if processes.launched() > 1 or any(sign in word for sign in ELSEWHERE_WORDS for word in words):
         return None
     if any(sign in text for sign in ELSEWHERE_YAMLS for text in texts):
         return None
-    seen = [*_files(package, ".py"), *_files(packaged, ".yaml"), *own]
-    installed = [folder for folder in sys.path if folder.endswith("-packages") and Path(folder).is_dir()]
-    told = [
-        list(words),
-        multirun,
-        [*map(str, dirs)],
-        sys.version,
-        sys.path,
-        [*map(_stamp, (*seen, *installed))],
-    ]
+    told = [[*words], multirun, [*map(str, dirs)], identity([*files_below(packaged, ".yaml"), *own])]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
-
-
-def _files(folder: Path, ending: str) -> Iterator[str]:
-    for at, below, names in os.walk(folder):
-        below.sort()
-        yield from (f"{at}/{name}" for name in sorted(names) if name.endswith(ending))
-
-
-def _stamp(path: str) -> str:
-    seen = os.stat(path)  # noqa: PTH116
-    return f"{path} {seen.st_size} {seen.st_mtime_ns}"
 
 
 def recall(out: Path, key: str) -> Plan | None:

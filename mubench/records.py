@@ -80,6 +80,7 @@ class Outline:
     data: dict[str, Any]
     environment: dict[str, Any]
     measured: bool  # as Record.measured
+    stamp: str  # another one where the record is
     rest: object  # the record, or what finds it (index.whole)
 
     @property
@@ -88,12 +89,21 @@ class Outline:
         return self.status == "complete"
 
     @classmethod
-    def of(cls, record: Record) -> Outline:
+    def of(cls, record: Record, stamp: str) -> Outline:
         """The outline of a record at hand."""
         return cls(
             record.key, record.fingerprint, record.status, record.config, record.forget_set, record.models,
-            record.data, record.environment, record.measured, record,
+            record.data, record.environment, record.measured, stamp, record,
         )  # fmt: skip
+
+
+def stamp_of(folder: Path) -> str | None:
+    """What changes with a run's record; None where there is none."""
+    try:
+        seen = os.stat(f"{folder}/record.json")  # noqa: PTH116
+    except OSError:
+        return None
+    return f"{seen.st_size} {seen.st_mtime_ns} {seen.st_ctime_ns} {seen.st_ino}"
 
 
 def read(folder: Path) -> Record | None:

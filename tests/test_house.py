@@ -17,7 +17,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 FLOORS = [
     ["errors", "fingerprint", "statistics"],
     ["files", "schema", "hub", "catalog", "environment", "official", "extras", "citations", "facts"],
-    ["config", "processes", "jobs", "keys", "database"],
+    ["config", "processes", "jobs", "keys", "database", "installed"],
     ["failing", "parts", "plans"],
     ["progress", "records", "verified", "metrics.base", "data", "divergence", "checking", "optimizers"],
     ["storage", "modalities", "tasks", "deletion", "curricula", "networks", "plan", "metrics", "evidence"],
@@ -48,6 +48,7 @@ LIGHT = (
     "failing",
     "schema",
     "catalog",
+    "installed",
     "citations",
     "facts",
     "progress",

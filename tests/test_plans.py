@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from command_line import EXTERNAL
 
-from mubench import catalog, plans
+from mubench import catalog, installed, plans
 from mubench.checking import check
 from mubench.plan import Planner, parse, split
 
@@ -29,11 +29,13 @@ def out(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """Code that somebody edits while the tests run is as it was."""
-    code, stamp = str(Path(plans.__file__).parent), cache(plans._stamp)
-    monkeypatch.setattr(plans, "_stamp", lambda path: stamp(path) if path.startswith(code) else _now(path))
+    code, stamp = str(installed.PACKAGE), cache(installed._stamp)
+    monkeypatch.setattr(
+        installed, "_stamp", lambda path: stamp(path) if path.startswith(code) else _now(path)
+    )
 
 
-_now = plans._stamp
+_now = installed._stamp
 
 
 @pytest.fixture
@@ -65,9 +67,9 @@ def test_a_second_command_says_the_same_and_composes_nothing(out, cli, composed,
 ONE_THEN_ANOTHER = """
 import os, sys
 from functools import cache
-from mubench import catalog, plans
+from mubench import catalog, installed, plans
 from mubench.cli import main
-plans._stamp = cache(plans._stamp)  # somebody may edit the code meanwhile
+installed._stamp = cache(installed._stamp)  # somebody may edit the code meanwhile
 plans.key_of([], False, catalog.config_dirs())
 words = ["run", "--dry-run", *sys.argv[1:]]
 child = os.fork()

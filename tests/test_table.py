@@ -18,7 +18,7 @@ from mubench.errors import UsageError
 from mubench.records import Record
 from mubench.report.ranking import rankings
 from mubench.report.sheets import Sheet, sheets
-from mubench.report.table import print_json, print_tables
+from mubench.report.table import print_json, print_tables, printed
 from mubench.statistics.paired import holm
 
 SEEDS = {"train": 1, "forget": 1, "unlearn": 1, "eval": 1}
@@ -85,9 +85,9 @@ def test_a_cell_is_the_mean_and_t_interval_over_training_seeds(capsys):
 def test_settings_of_one_method_are_rows_of_one_table(capsys):
     other = record("salun", {"test_accuracy": 0.6}, config={"method": {"ratio": 0.3}})
     other.overrides = ["method=salun", "method.ratio=0.3"]
-    print_tables(sheets([record("salun", {"test_accuracy": 0.5}), other], ["test_accuracy"]))
-    printed = capsys.readouterr().out
-    assert "│ salun  " in printed and "│ salun method.ratio=0.3 " in printed
+    print_tables([printed(sheets([record("salun", {"test_accuracy": 0.5}), other], ["test_accuracy"]))])
+    out = capsys.readouterr().out
+    assert "│ salun  " in out and "│ salun method.ratio=0.3 " in out
 
 
 def test_why_a_number_is_missing_stands_in_the_json(capsys):
@@ -119,7 +119,7 @@ def test_the_best_is_marked_and_what_is_not_told_apart_from_it(capsys):
     assert (
         pair is not None and pair.adjusted == pytest.approx(holm(raw)[0]) and pair.p == pytest.approx(raw[0])
     )
-    print_tables([sheet])
+    print_tables([printed([sheet])])
     out = capsys.readouterr().out
     lines = {
         line.split("│")[1].strip(): line.split("│")[3].rstrip(" ") for line in out.splitlines() if "│" in line
@@ -178,7 +178,7 @@ def test_runs_that_differ_in_settings_are_not_averaged():
 
 def test_other_ratios_are_other_tables(capsys):
     kinds = ({"ratio": 5.0}, {"ratio": 10.0}, {"deletion": "class", "ratio": None})
-    print_tables(sheets([record("salun", {"test_accuracy": 0.5}, key=key) for key in kinds], None))
+    print_tables([printed(sheets([record("salun", {"test_accuracy": 0.5}, key=key) for key in kinds], None))])
     titles = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("digits ·")]
     assert titles == ["digits · m · class", "digits · m · random 5 %", "digits · m · random 10 %"]
 
@@ -337,13 +337,13 @@ def test_what_is_left_out_is_said(tmp_path, cli):
 def test_one_seed_and_no_reference_are_warned_of(capsys):
     alone = record("salun", {"test_accuracy": 0.5, "mia_auc": 0.5})
     alone.metrics["retrained"] = None
-    print_tables(sheets([alone], None))
+    print_tables([printed(sheets([alone], None))])
     out = capsys.readouterr().out
     assert "! n = 1 has no interval and decides nothing: run 3 training seeds or more" in out
     assert "! digits · m · random 5 %: there is no retrained model, so ≈ columns have no goal" in out
-    print_tables(sheets(over_seeds("salun", [0.5, 0.6]), None))
+    print_tables([printed(sheets(over_seeds("salun", [0.5, 0.6]), None))])
     assert "! n = 2 gives wide intervals and no tests" in capsys.readouterr().out
-    print_tables(sheets(over_seeds("salun", [0.5, 0.6, 0.7]), None))
+    print_tables([printed(sheets(over_seeds("salun", [0.5, 0.6, 0.7]), None))])
     assert "!" not in capsys.readouterr().out
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mubench.files import Corrupt
     from mubench.records import Outline, Record
 
+    Run = tuple[Path, Outline]
     Found = tuple[Path, Outline | Corrupt | None]
 
 MOST = 3  # damaged records that are named
@@ -48,15 +49,28 @@ def records(out: Path, wanted: Mapping[str, str]) -> list[Record]:
 
 def runs(out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:
     """The same, each with its run's directory; one's own and those that `mubench import` has taken."""
+    return whole(out, chosen(out, wanted))
+
+
+def chosen(out: Path, wanted: Mapping[str, str]) -> list[Run]:
+    """The same in outline."""
     from mubench.index import outlines
     from mubench.submissions.found import once, submitted
 
     filters = {name: text for name, text in wanted.items() if name != GROUP}
     everybody: list[Found] = [*outlines(out, _kinds(wanted)), *submitted(out)]
     among = _of_groups(everybody, wanted[GROUP].split(",")) if GROUP in wanted else everybody
-    chosen = _chosen(once(among), out, filters, lambda: once([*outlines(out), *submitted(out)]))
-    _tell_of_others([folder for folder, _ in chosen])
-    return chosen
+    found = _matching(once(among), out, filters, lambda: once([*outlines(out), *submitted(out)]))
+    _tell_of_others([folder for folder, _ in found])
+    return found
+
+
+def whole(out: Path, chosen: Sequence[Run]) -> list[tuple[Path, Record]]:
+    """Records of outlines; one that is gone or torn by now is left out."""
+    from mubench import index
+    from mubench.records import Record
+
+    return [(folder, one) for folder, one in index.whole(out, chosen) if isinstance(one, Record)]
 
 
 def _of_groups(found: Sequence[Found], names: Sequence[str]) -> list[Found]:
@@ -86,7 +100,7 @@ def own(out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:
     """The same without imported ones."""
     from mubench.index import outlines
 
-    return _chosen(outlines(out, _kinds(wanted)), out, wanted, lambda: outlines(out))
+    return whole(out, _matching(outlines(out, _kinds(wanted)), out, wanted, lambda: outlines(out)))
 
 
 def _kinds(wanted: Mapping[str, str]) -> dict[str, list[str]]:
@@ -94,13 +108,12 @@ def _kinds(wanted: Mapping[str, str]) -> dict[str, list[str]]:
     return {name: wanted[name].split(",") for name in ("task", "model", "method") if name in wanted}
 
 
-def _chosen(
+def _matching(
     found: Sequence[Found], out: Path, wanted: Mapping[str, str], everybody: Callable[[], Sequence[Found]]
-) -> list[tuple[Path, Record]]:
+) -> list[Run]:
     """Those of the found that match; `everybody` gives all that there are, to count where none does."""
     from mubench.files import Corrupt
-    from mubench.index import whole
-    from mubench.records import Outline, Record
+    from mubench.records import Outline
     from mubench.report.settings import choose
 
     damaged = [str(one) for _, one in found if isinstance(one, Corrupt)]
@@ -115,8 +128,7 @@ def _chosen(
     if not chosen:
         there = sum(isinstance(one, Outline) and one.complete for _, one in everybody())
         raise UsageError(f"no finished run in {out} matches ({there} are there)")
-    records = whole(out, [(folders[id(one)], one) for one in chosen])
-    return [(folder, one) for folder, one in records if isinstance(one, Record)]
+    return [(folders[id(one)], one) for one in chosen]
 
 
 def _warn(damaged: Sequence[str], failed: int) -> None:

@@ -25,12 +25,15 @@ or forgot other examples, are not put beside each other: a filter chooses (docs/
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mubench.commands import arguments, finished
 from mubench.errors import UsageError
 
 if TYPE_CHECKING:
+    from mubench.records import Record
+    from mubench.report.kept_tables import Asked
     from mubench.report.layout import Shape
     from mubench.report.rows import Proven
     from mubench.report.sheets import Sheet
@@ -51,17 +54,18 @@ def main(argv: Sequence[str]) -> int:
     look = _look(views[0] if views else "", typed.options)
     wanted, rest = finished.filters("table", words, ("metrics", "rows", "columns"))
     metrics = arguments.listed(rest.pop("metrics")) if "metrics" in rest else None
+    from mubench.report.kept_tables import Asked, tables
     from mubench.report.layout import Shape
-    from mubench.report.papers import USUAL, ours
-    from mubench.report.proofs import proofs
-    from mubench.report.sheets import COLUMNS, sheets
+    from mubench.report.papers import ours
 
-    papers = look.names == "papers"
-    shape = Shape(**rest, sd=look.view == "sd", papers=papers)
-    usual = USUAL if papers else COLUMNS
-    runs = finished.runs(out, wanted)
-    found = sheets([record for _, record in runs], metrics and ours(metrics), look.test, usual)
-    _print(look, found, proofs(out, runs), shape)
+    shape = Shape(**rest, sd=look.view == "sd", papers=look.names == "papers")
+    asked = Asked(metrics and ours(metrics), shape, look.test)
+    if look.form == "text" and look.view in ("", "sd"):
+        from mubench.report.table import print_tables
+
+        print_tables(tables(out, finished.chosen(out, wanted), asked))
+    else:
+        _print(look, asked, out, finished.runs(out, wanted))
     return 0
 
 
@@ -88,9 +92,13 @@ def _look(view: str, options: Mapping[str, str]) -> Look:
     return Look(view, form, names, next(test for test in TESTS if test == options.get("test", "t")))
 
 
-def _print(look: Look, found: list[Sheet], proven: Proven, shape: Shape) -> None:
+def _print(look: Look, asked: Asked, out: Path, runs: Sequence[tuple[Path, Record]]) -> None:
+    """Print what is not tables in text."""
     from mubench.report import pairs, ranking, spread, table
+    from mubench.report.kept_tables import sheets_of
+    from mubench.report.proofs import proofs
 
+    found, proven = sheets_of([record for _, record in runs], asked), proofs(out, runs)
     as_json = look.form == "json"
     if look.view == "pairs":
         pairs.print_pairs_json(found) if as_json else pairs.print_pairs(found, look.test)
@@ -100,10 +108,8 @@ def _print(look: Look, found: list[Sheet], proven: Proven, shape: Shape) -> None
         spread.print_spreads_json(found) if as_json else spread.print_spreads(found)
     elif as_json:
         table.print_json(found, proven)
-    elif look.form == "text":
-        table.print_tables(found, proven, shape, look.test)
     else:
-        print(_written(look, found, proven, shape), end="")
+        print(_written(look, found, proven, asked.shape), end="")
 
 
 def _written(look: Look, found: list[Sheet], proven: Proven, shape: Shape) -> str:

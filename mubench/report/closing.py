@@ -46,10 +46,28 @@ def closing(record: Record, folder: Path) -> None:
 
 def print_whole(content: Table | str) -> None:
     """Print without cutting or folding, however narrow the terminal or absent."""
+    _console_for(content).print(content)
+
+
+def whole(content: Table | str) -> str:
+    """What `print_whole` prints, in colour where the terminal has it."""
+    console = _console_for(content)
+    with console.capture() as taken:
+        console.print(content)
+    return taken.get()
+
+
+def terminal() -> str:
+    """What decides how `whole` shows a table."""
+    console = Console()
+    return f"{console.is_terminal} {console.color_system} {console.no_color} {console.encoding}"
+
+
+def _console_for(content: Table | str) -> Console:
     console = Console(highlight=False)
     needed = Measurement.get(console, console.options.update(max_width=10_000), content).maximum
     console.width = max(console.width, needed)
-    console.print(content)
+    return console
 
 
 def _metrics(record: Record, names: Sequence[str] = HEADLINE) -> Table:

@@ -28,7 +28,8 @@ def refuse_unlike(tables: Mapping[Place, Mapping[str, Row]]) -> None:
     found = {place: sentence for place, rows in tables.items() if (sentence := _unlike(rows)) is not None}
     if found:
         place, sentence = next(iter(found.items()))
-        more = f" ({len(found) - 1} more tables have such rows)" if len(found) > 1 else ""
+        others = "1 more table has" if len(found) == 2 else f"{len(found) - 1} more tables have"
+        more = f" ({others} such rows)" if len(found) > 1 else ""
         raise UsageError(f"{place.title}: {sentence}{more}")
 
 

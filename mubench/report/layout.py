@@ -87,10 +87,10 @@ def layouts(sheets: Sequence[Sheet], shape: Shape, proven: Proven = nobody) -> l
     implied = _implied(sheets) if "task" in (shape.rows, shape.columns) else frozenset()
     for sheet in sheets:
         for label, row in sheet.rows.items():
-            sure = verified(row, proven)
+            sure, of_row = verified(row, proven), _keys(sheet, label, shape)
             for column in sheet.columns:
                 shown = named(column.name, column.goal, shape.papers)
-                keys = _keys(sheet, label, shown, shape)
+                keys = {**of_row, "metric": shown.heading}
                 title = " · ".join(_titled(keys, shape, implied))
                 layout = found.setdefault(title, Layout(title, shape))
                 _put(layout, keys, _cell(column, label, shown, shape))
@@ -103,15 +103,18 @@ def layouts(sheets: Sequence[Sheet], shape: Shape, proven: Proven = nobody) -> l
     return list(found.values())
 
 
-def _keys(sheet: Sheet, label: str, shown: Named, shape: Shape) -> dict[str, str]:
-    """What a cell is of. A method's name is that of its row, without what stands on an axis of its own."""
+def _keys(sheet: Sheet, label: str, shape: Shape) -> dict[str, str]:
+    """What a row's cells are of, but their metric.
+
+    A method's name is that of its row, without what stands on an axis of its own.
+    """
     key, place = sheet.rows[label].records[0].key, sheet.place
     axes = {shape.rows, shape.columns} - {"method", "metric"}
     apart = tuple(f"{axis}{sign}" for axis in axes for sign in "=.")
     method = " ".join(word for word in label.split() if not word.startswith(apart))
     ratio = "-" if place.ratio is None else f"{place.ratio:g} %"
-    found = {"method": method, "metric": shown.heading, "ratio": ratio}
-    return {axis: found.get(axis) or str(key[axis]) for axis in AXES}
+    found = {"method": method, "ratio": ratio}
+    return {axis: found.get(axis) or str(key[axis]) for axis in AXES if axis != "metric"}
 
 
 def _implied(sheets: Sequence[Sheet]) -> frozenset[str]:

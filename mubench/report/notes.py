@@ -3,47 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from mubench.report.sheets import Sheet, grounds
 from mubench.statistics.paired import FEWEST
 from mubench.statistics.seeds import LEVEL
 
 SURE, DOUBT = f"{100 * LEVEL:g} %", f"{100 * (1 - LEVEL):.2g} %"  # of intervals, and of tests
+SIGNS = "±*=✓"  # in the order that they are explained in
 NAMES = {"t": "paired t test", "wilcoxon": "Wilcoxon signed-rank test"}
-VERIFIED = "✓ the method's code and settings, as they are now, passed every check of mubench verify"
+
+
+class Told(NamedTuple):
+    """What there is to say below some tables."""
+
+    signs: dict[str, str]  # what each sign means that they show
+    fewest: int  # training seeds of any row
+    warnings: list[str]
 
 
 def notes(sheets: Sequence[Sheet], verified: bool, sd: bool, test: str) -> Iterator[str]:
     """A line for each sign that the tables show, then a line for each thing that a fair reader must know."""
+    return lines([told(sheets, verified, sd, test)])
+
+
+def told(sheets: Sequence[Sheet], verified: bool, sd: bool, test: str) -> Told:
+    """What to say below these tables."""
+    fewest = min((sheet.n(label) for sheet in sheets for label in sheet.rows), default=FEWEST)
+    warnings = [f"! {sheet.place.title}: {text}" for sheet in sheets for text in _warnings_of(sheet)]
+    return Told(dict(_signs(sheets, verified, sd, test)), fewest, warnings)
+
+
+def lines(several: Sequence[Told]) -> Iterator[str]:
+    """What to say below all of the tables, each sign explained once."""
+    signs = {sign: text for one in several for sign, text in one.signs.items()}
+    yield from (f"{sign} {signs[sign]}" for sign in SIGNS if sign in signs)
+    if (doubt := few(min((one.fewest for one in several), default=FEWEST))) is not None:
+        yield f"! {doubt}: run {FEWEST} training seeds or more (mubench run sweep=seeds)"
+    for one in several:
+        yield from one.warnings
+
+
+def _signs(sheets: Sequence[Sheet], verified: bool, sd: bool, test: str) -> Iterator[tuple[str, str]]:
     columns = [column for sheet in sheets for column in sheet.columns]
     summaries = [one for column in columns for one in column.summaries.values() if one is not None]
     if any(summary.n > 1 for summary in summaries):
         shown = "standard deviation" if sd else f"half of the {SURE} t interval"
-        yield f"± {shown} over n training seeds; runs of one training seed are averaged first"
+        yield "±", f"{shown} over n training seeds; runs of one training seed are averaged first"
     if any(column.best is not None for column in columns):
-        yield "* best mean of a metric, task and deletion; ≈: nearest to the retrained model, run by run"
+        yield "*", "best mean of a metric, task and deletion; ≈: nearest to the retrained model, run by run"
     if any(column.pairs.tested for column in columns):
         yield (
-            f"= not told apart from the best ({NAMES[test]} over shared training seeds, Holm over all pairs "
-            f"of a column, {DOUBT}); ? too few shared seeds to test"
+            "=",
+            f"not told apart from the best ({NAMES[test]} over shared training seeds, Holm over all pairs "
+            f"of a column, {DOUBT}); ? too few shared seeds to test",
         )
     if verified:
-        yield VERIFIED
-    yield from _warnings(sheets)
+        yield "✓", "the method's code and settings, as they are now, passed every check of mubench verify"
 
 
 def few(n: int) -> str | None:
     """What so few training seeds do to a row; None if they are enough."""
-    told = "has no interval and decides nothing" if n == 1 else "gives wide intervals and no tests"
-    return f"n = {n} {told}" if n < FEWEST else None
-
-
-def _warnings(sheets: Sequence[Sheet]) -> Iterator[str]:
-    fewest = min((sheet.n(label) for sheet in sheets for label in sheet.rows), default=FEWEST)
-    if (told := few(fewest)) is not None:
-        yield f"! {told}: run {FEWEST} training seeds or more (mubench run sweep=seeds)"
-    for sheet in sheets:
-        yield from (f"! {sheet.place.title}: {text}" for text in _warnings_of(sheet))
+    doubt = "has no interval and decides nothing" if n == 1 else "gives wide intervals and no tests"
+    return f"n = {n} {doubt}" if n < FEWEST else None
 
 
 def _warnings_of(sheet: Sheet) -> Iterator[str]:
@@ -52,8 +74,8 @@ def _warnings_of(sheet: Sheet) -> Iterator[str]:
         yield "there is no retrained model, so ≈ columns have no goal (evaluation.reference=retrain)"
     found = grounds(sheet)
     if len(set(found.values())) > 1:
-        told = "; ".join(f"{label} {_stands_on(ground)}" for label, ground in found.items())
-        yield f"rows stand on different seeds, tests only on those shared: {told}"
+        grounds_of = "; ".join(f"{label} {_stands_on(ground)}" for label, ground in found.items())
+        yield f"rows stand on different seeds, tests only on those shared: {grounds_of}"
 
 
 def _stands_on(ground: frozenset[tuple[int, str]]) -> str:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import mubench
 from mubench.environment import commit
-from mubench.records import Record
+from mubench.records import Outline, Record
 from mubench.report.rows import Proven
 from mubench.submissions.found import group_of
 from mubench.verified import proven
 
 
-def proofs(out: Path, runs: Sequence[tuple[Path, Record]]) -> Proven:
+def proofs(out: Path, runs: Sequence[tuple[Path, Record | Outline]]) -> Proven:
     """Whether the method of one of these runs passed every check, with the run's settings.
 
     What passed is the code that is here. Another group's run was made by theirs: it is marked only if its
@@ -22,14 +22,14 @@ def proofs(out: Path, runs: Sequence[tuple[Path, Record]]) -> Proven:
     passed = proven(out)
     theirs = {record.fingerprint for folder, record in runs if group_of(folder) is not None}
 
-    def of(record: Record) -> bool:
+    def of(record: Record | Outline) -> bool:
         checked = record.config.get("method") in passed
         return checked and (record.fingerprint not in theirs or _by_this_code(record))
 
     return of
 
 
-def _by_this_code(record: Record) -> bool:
+def _by_this_code(record: Record | Outline) -> bool:
     here, there = commit(), record.environment
     target = str(record.config["method"].get("_target_"))
     same = here is not None and (here, mubench.__version__) == (there.get("git"), there.get("mubench"))

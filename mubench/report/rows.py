@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from mubench.config import IRRELEVANT, without
 from mubench.metrics import Goal, goal_of
-from mubench.records import Record
+from mubench.records import Outline, Record
 from mubench.statistics.seeds import Seeds, Values
 
 REFERENCES = {"original": "original", "retrained": "retrain"}  # roles, and the methods whose rows show them
@@ -21,10 +21,10 @@ COSTS: dict[str, Goal] = {
     "speedup": "higher",
 }  # fmt: skip
 
-Proven = Callable[[Record], bool]  # whether a run's method passed `mubench verify`
+Proven = Callable[[Record | Outline], bool]  # whether a run's method passed `mubench verify`
 
 
-def nobody(_: Record) -> bool:
+def nobody(_: Record | Outline) -> bool:
     """Where nothing is known of checks."""
     return False
 
@@ -42,6 +42,16 @@ class Place(NamedTuple):
         """As tables are headed."""
         deleted = self.deletion if self.ratio is None else f"{self.deletion} {self.ratio:g} %"
         return f"{self.task} · {self.model} · {deleted}"
+
+
+def place_of(key: Mapping[str, Any]) -> Place:
+    """The table of a run, by its key."""
+    return Place(key["task"], key["model"], key["deletion"], key["ratio"])
+
+
+def order(place: Place) -> tuple[Any, ...]:
+    """Of tables: ratios by size, deletions without one first."""
+    return (*place[:3], -1.0 if place.ratio is None else place.ratio)
 
 
 @dataclass(frozen=True)
@@ -120,17 +130,11 @@ def group(records: Iterable[Record]) -> dict[Place, dict[str, Row]]:
     """
     tables: dict[Place, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        key = record.key
-        tables[Place(key["task"], key["model"], key["deletion"], key["ratio"])][key["method"]].append(record)
+        tables[place_of(record.key)][record.key["method"]].append(record)
     return {
         place: {**_references(rows), **_variants(rows)}
-        for place, rows in sorted(tables.items(), key=lambda table: _order(table[0]))
+        for place, rows in sorted(tables.items(), key=lambda table: order(table[0]))
     }
-
-
-def _order(place: Place) -> tuple[Any, ...]:
-    """Ratios by size, deletions without one first."""
-    return (*place[:3], -1.0 if place.ratio is None else place.ratio)
 
 
 def _references(rows: dict[str, list[Record]]) -> dict[str, Row]:

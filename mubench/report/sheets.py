@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 from typing import Literal
 
 from mubench.errors import UsageError, did_you_mean
@@ -13,7 +14,7 @@ from mubench.records import Record
 from mubench.report.comparable import refuse_unlike
 from mubench.report.rows import Place, Row, aim, group
 from mubench.statistics.paired import Pair, Pairs, Test, compare
-from mubench.statistics.seeds import LEVEL, Summary, Values, summarise
+from mubench.statistics.seeds import LEVEL, Summary, Values, averaged, summarise
 
 COLUMNS = (
     "test_accuracy", "retain_accuracy", "forget_accuracy", "test_rougeL", "retain_rougeL", "forget_rougeL",
@@ -41,7 +42,7 @@ class Column:
     @cached_property
     def means(self) -> dict[str, float]:
         """Mean scores of the rows that compete."""
-        return {label: summarise(scores).mean for label, scores in self.scores.items()}
+        return {label: fmean(averaged(scores).values()) for label, scores in self.scores.items()}
 
     @cached_property
     def best(self) -> str | None:

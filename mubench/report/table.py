@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 from rich.text import Text
 
-from mubench.report.closing import print_whole
+from mubench.report.closing import print_whole, whole
 from mubench.report.layout import Cell, Layout, Shape, layouts
-from mubench.report.notes import notes
+from mubench.report.notes import Told, lines, told
 from mubench.report.rows import Proven, Row, nobody, reason_of, verified
 from mubench.report.sheets import Column, Sheet, Standing
 from mubench.statistics.seeds import LEVELS, repeats
@@ -21,17 +21,26 @@ MARK = " ✓"  # behind the name of a method that passed `mubench verify`
 MARKS: dict[Standing, str] = {"best": "*", "tied": "=", "worse": " ", "untested": "?"}
 
 
-def print_tables(
-    sheets: Sequence[Sheet], proven: Proven = nobody, shape: Shape = USUAL, test: str = "t"
-) -> None:
-    """The tables of a shape, then what their signs mean and what to be wary of.
+class Printed(NamedTuple):
+    """Tables as this terminal shows them, and what there is to say below."""
 
-    Rows all of whose runs are `proven` are marked.
-    """
+    text: str
+    told: Told
+
+
+def printed(
+    sheets: Sequence[Sheet], proven: Proven = nobody, shape: Shape = USUAL, test: str = "t"
+) -> Printed:
+    """The tables of a shape. Rows all of whose runs are `proven` are marked."""
     found = layouts(sheets, shape, proven)
-    for layout in found:
-        print_whole(_table(layout))
-    for line in notes(sheets, any(layout.verified for layout in found), shape.sd, test):
+    marked = any(layout.verified for layout in found)
+    return Printed("".join(whole(_table(layout)) for layout in found), told(sheets, marked, shape.sd, test))
+
+
+def print_tables(several: Sequence[Printed]) -> None:
+    """Print tables, then what their signs mean and what to be wary of."""
+    print("".join(one.text for one in several), end="")
+    for line in lines([one.told for one in several]):
         print_whole(line)
 
 

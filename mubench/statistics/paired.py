@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import combinations
 from typing import Literal, NamedTuple
 
@@ -35,7 +36,7 @@ class Pairs(Mapping[tuple[str, str], Pair]):
 
     def __init__(self, names: Sequence[str], measured: np.ndarray) -> None:
         """`measured` (5, P): the fields of a Pair, NaN for None, by every two names in their order."""
-        self._places = {pair: place for place, pair in enumerate(combinations(names, 2))}
+        self._places = _places(tuple(names))
         self._measured = measured
         self.tested = bool(np.isfinite(measured[4]).any())  # whether any of them was
 
@@ -48,6 +49,12 @@ class Pairs(Mapping[tuple[str, str], Pair]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+
+@lru_cache(maxsize=8)
+def _places(names: tuple[str, ...]) -> dict[tuple[str, str], int]:
+    """Numbers of pairs in their order; the columns of a table have them in common."""
+    return {pair: place for place, pair in enumerate(combinations(names, 2))}
 
 
 def compare(methods: Mapping[str, Values], test: Test = "t") -> Pairs:

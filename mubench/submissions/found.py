@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mubench.files import Corrupt
-from mubench.records import Outline, read
+from mubench.records import Outline, read, stamp_of
 
 HOME = "submissions"
 Run = TypeVar("Run", bound="tuple[Path, object]")
@@ -20,13 +20,14 @@ Run = TypeVar("Run", bound="tuple[Path, object]")
 def submitted(out: Path) -> Iterator[tuple[Path, Outline | Corrupt]]:
     """(directory, outline) of every imported run below an outputs folder, in a stable order."""
     for path in sorted((out / HOME).glob("*/*/*/record.json")):
+        stamp = stamp_of(path.parent)
         try:
-            record = read(path.parent)
+            record = read(path.parent) if stamp else None
         except Corrupt as error:
             yield path.parent, error
             continue
-        if record is not None:
-            yield path.parent, Outline.of(record)
+        if record is not None and stamp is not None:
+            yield path.parent, Outline.of(record, stamp)
 
 
 def group_of(folder: Path) -> str | None:

@@ -1,0 +1,28 @@
+"""What changes with mubench's code and the packages installed: things worked out are kept under it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def identity(files: Iterable[str] = ()) -> list[str]:
+    """Python, where it looks for modules, and how mubench's sources, all packages and these files look."""
+    packages = [folder for folder in sys.path if folder.endswith("-packages") and Path(folder).is_dir()]
+    return [sys.version, *sys.path, *map(_stamp, (*files_below(PACKAGE, ".py"), *files, *packages))]
+
+
+def files_below(folder: Path, ending: str) -> Iterator[str]:
+    """The paths of files below a folder, in a stable order."""
+    for at, below, names in os.walk(folder):
+        below.sort()
+        yield from (f"{at}/{name}" for name in sorted(names) if name.endswith(ending))
+
+
+def _stamp(path: str) -> str:
+    seen = os.stat(path)  # noqa: PTH116
+    return f"{path} {seen.st_size} {seen.st_mtime_ns}"
