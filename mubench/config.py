@@ -90,7 +90,7 @@ class RunConfig:
             "seed": dict(at["seed"]),
         }
 
-    @property
+    @cached_property
     def run_dir(self) -> Path:
         """Where this run leaves its record."""
         key, seed = self.key, self.settings.seed

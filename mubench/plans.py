@@ -120,7 +120,7 @@ def _encoded(plan: Plan) -> dict[str, Any]:
     def told(cell: RunConfig) -> list[Any]:
         plain = {**cell.resolved, "search": cell.settings.search}
         parts = [number(plain[name]) for name in FIELDS]
-        return [list(cell.overrides), parts, number(dict(cell.identities))]
+        return [list(cell.overrides), parts, number(dict(cell.identities)), cell.fingerprint]
 
     cells = [told(cell) for cell in plan.cells]
     refused = [[told(cell), str(reason)] for cell, reason in plan.refused]
@@ -145,11 +145,13 @@ def _decoded(content: Mapping[str, Any]) -> Plan:
         return objects[name, number] if name in typed else parts[number]
 
     def cell(told: Sequence[Any]) -> RunConfig:
-        overrides, numbers, identities = told
+        overrides, numbers, identities, fingerprint = told
         pairs = list(zip(FIELDS, numbers, strict=True))
         settings = Settings(**{name: made(name, number) for name, number in pairs})
         resolved = {name: parts[number] for name, number in pairs if name != "search"}
-        return RunConfig(settings, resolved, tuple(overrides), parts[identities])
+        found = RunConfig(settings, resolved, tuple(overrides), parts[identities])
+        vars(found)["fingerprint"] = fingerprint  # a cached property: of thousands it takes a second
+        return found
 
     refused = [(cell(told), NotApplicable(reason)) for told, reason in content["refused"]]
     return Plan(content["multirun"], [cell(told) for told in content["cells"]], refused)

@@ -10,7 +10,8 @@ from mubench import catalog
 from mubench.checking import check
 from mubench.commands.run import check_all
 from mubench.errors import UsageError
-from mubench.plan import Planner, parse, split
+from mubench.overrides import parse, split
+from mubench.plan import Planner
 from mubench.report.plan import duration, plan_lines
 
 
@@ -127,7 +128,7 @@ def test_named_sweeps_are_planned(name, cli, tmp_path):
 
 
 def test_the_papers_sweep_is_its_whole_grid(planner):
-    with planner._hydra():
+    with planner.composer.hydra():
         cells = split(planner._sweep(parse(["sweep=paper"])))
     assert len(cells) == 9 * 17 * 5 * 5
     corners = [
@@ -145,6 +146,6 @@ def test_cells_are_what_hydra_composes(planner):
     words = ["task=digits,mini/imdb", "deletion.ratio=2,4", "unlearning.lr=1e-3,1e-4", "seed.eval=5"]
     cells = planner.cells(words, multirun=True)
     assert len(cells) == 8
-    with planner._hydra():
+    with planner.composer.hydra():
         for cell in cells:
-            assert check(planner._compose(cell.overrides), cell.overrides).resolved == cell.resolved
+            assert check(planner.composer.compose(cell.overrides), cell.overrides).resolved == cell.resolved

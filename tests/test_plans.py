@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from command_line import EXTERNAL
 
-from mubench import catalog, installed, plans
-from mubench.checking import check
-from mubench.plan import Planner, parse, split
+from mubench import catalog, composing, installed, plans
+from mubench.checking import Known, check
+from mubench.overrides import parse, split
+from mubench.plan import Planner
 
 WORDS = ("run", "--dry-run", "-m", "method=salun,retrain", "deletion.ratio=2,4", "task=digits")
 SWEEPS = ("smoke", "paper")
@@ -131,11 +132,38 @@ def test_no_more_than_the_newest_plans_are_kept(out, cli, monkeypatch):
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_cells_are_what_hydra_composes(sweep):
     planner = Planner(catalog.config_dirs())
-    with planner._hydra():
+    with planner.composer.hydra():
         cells = split([*planner._sweep(parse([f"sweep={sweep}"])), *parse([f"sweep={sweep}"])])
         for cell in random.Random(sweep).sample(cells, 2):
-            whole = check(planner._compose(cell), cell, planner.dirs)
-            assert planner._cell(cell) == whole
+            whole = check(planner.composer.compose(cell), cell, planner.dirs)
+            assert planner._cell(cell, Known()) == whole
             moved = [*cell, "unlearning.batch_size=3", "seed.eval=${seed.forget}", "training.lr=0.01"]
-            assert planner._cell(moved) == check(planner._compose(moved), moved, planner.dirs)
-            assert planner._cell(cell) == whole  # from a base that was changed and put back
+            assert planner._cell(moved, Known()) == check(
+                planner.composer.compose(moved), moved, planner.dirs
+            )
+            assert planner._cell(cell, Known()) == whole  # from a base that was changed and put back
+
+
+@pytest.mark.parametrize(
+    ("text", "nodes"),
+    [("{'lr': 0.1}", set()), ("${training.lr}", {"training"}), ("${ optimizer }", {"optimizer"}),
+     ("${mul:${training.lr},0.1}", {"training"}), ("a ${seed.train} b ${out}", {"seed", "out"}),
+     ("${training[lr]}", {"training"}), ("${mul:2,3}", set()),
+     ("${oc.select:training.lr}", None), ("${oc.env:HOME}", None), ("${.lr}", None), ("${..lr}", None),
+     ("${${a}.b}", None), ("${mul:${oc.select:a},2}", None)],
+)  # fmt: skip
+def test_what_a_node_refers_to_is_known_or_it_may_be_anything(text, nodes):
+    assert composing._references(text) == nodes
+
+
+def test_nodes_that_read_a_changed_one_change_with_it(tmp_path):
+    method = catalog.path_of("method", "salun", catalog.config_dirs()).read_text()
+    method = method.replace("name: salun", "name: far").replace("  epochs: 5", "  epochs: ${trainer.threads}")
+    mine = tmp_path / "method" / "far.yaml"
+    mine.parent.mkdir()
+    mine.write_text(f"{method}\ntrainer:\n  threads: ${{seed.eval}}\n")
+    planner = Planner(catalog.config_dirs([tmp_path]))
+    cells = planner.cells(["method=far", "seed.eval=3,5", "recipe=none"], multirun=True)
+    assert [(cell.settings.trainer.threads, cell.settings.unlearning.epochs) for cell in cells] == [
+        (3, 3), (5, 5)
+    ]  # fmt: skip

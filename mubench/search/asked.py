@@ -18,7 +18,8 @@ from mubench.data import Dataset
 from mubench.errors import NotApplicable, UsageError
 from mubench.keys import check_key
 from mubench.metrics import METRICS
-from mubench.plan import Planner, parse
+from mubench.overrides import parse
+from mubench.plan import Planner
 from mubench.progress import Reporter
 from mubench.schema import Seeds
 from mubench.search.judging import SCORES
