@@ -15,6 +15,7 @@ from mubench.report.delimited import delimited
 from mubench.report.latex import escaped, latex
 from mubench.report.layout import Layout, Shape, layouts
 from mubench.report.markdown import markdown
+from mubench.report.notes import Told
 from mubench.report.papers import named, ours
 
 TASKS = ({"task": "digits", "model": "m"}, {"task": "imdb", "model": "bert", "ratio": 10.0})
@@ -93,7 +94,8 @@ def test_papers_have_percent_and_minutes():
 
 
 def test_markdown_is_this():
-    assert markdown([one_layout(Shape(columns="task", sd=True))], ["* best_of"]).splitlines() == [
+    below = Told({"*": "best_of"}, 3, [])
+    assert markdown([one_layout(Shape(columns="task", sd=True))], below).splitlines() == [
         "### random · test\\_accuracy ↑",
         "",
         "| method | n | digits | imdb |",

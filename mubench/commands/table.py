@@ -116,7 +116,7 @@ def _written(look: Look, found: list[Sheet], proven: Proven, shape: Shape) -> st
     """The tables in a format for other programs."""
     from mubench.report import delimited, latex, markdown
     from mubench.report.layout import layouts
-    from mubench.report.notes import notes
+    from mubench.report.notes import told
 
     if look.form == "csv":
         return delimited.delimited(found, proven)
@@ -124,4 +124,4 @@ def _written(look: Look, found: list[Sheet], proven: Proven, shape: Shape) -> st
     if look.form == "latex":
         return latex.latex(tables, look.test) + "\n"
     marked = any(table.verified for table in tables)
-    return markdown.markdown(tables, list(notes(found, marked, shape.sd, look.test))) + "\n"
+    return markdown.markdown(tables, told(found, marked, shape.sd, look.test)) + "\n"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mubench.report.layout import Cell, Layout
+from mubench.report.notes import Told, listed
 from mubench.report.table import MARKS, heading, named_row
 
 
-def markdown(found: Sequence[Layout], notes: Sequence[str]) -> str:
-    """A heading and a table for each, then the notes as a list."""
+def markdown(found: Sequence[Layout], told: Told) -> str:
+    """A heading and a table for each, then what there is to say below as a list."""
     tables = [f"### {_safe(layout.title)}\n\n{_table(layout)}\n" for layout in found]
-    return "\n".join([*tables, *(f"- {_note(line)}" for line in notes)])
+    return "\n".join([*tables, *(_note(*note) for note in listed([told]))])
 
 
 def _table(layout: Layout) -> str:
@@ -33,9 +34,9 @@ def _cell(cell: Cell | None, n: int) -> str:
     return f"{text} {MARKS[cell.standing]}" if cell.tested and cell.standing in ("tied", "untested") else text
 
 
-def _note(line: str) -> str:
+def _note(sign: str, text: str) -> str:
     """A note with its sign as it is shown here: the best is bold, not starred."""
-    return f"**bold** {_safe(line[2:])}" if line.startswith("* ") else _safe(line)
+    return f"- {'**bold**' if sign == '*' else sign} {_safe(text)}"
 
 
 def _safe(text: str) -> str:

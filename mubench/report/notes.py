@@ -22,26 +22,20 @@ class Told(NamedTuple):
     warnings: list[str]
 
 
-def notes(sheets: Sequence[Sheet], verified: bool, sd: bool, test: str) -> Iterator[str]:
-    """A line for each sign that the tables show, then a line for each thing that a fair reader must know."""
-    return lines([told(sheets, verified, sd, test)])
-
-
 def told(sheets: Sequence[Sheet], verified: bool, sd: bool, test: str) -> Told:
     """What to say below these tables."""
     fewest = min((sheet.n(label) for sheet in sheets for label in sheet.rows), default=FEWEST)
-    warnings = [f"! {sheet.place.title}: {text}" for sheet in sheets for text in _warnings_of(sheet)]
+    warnings = [f"{sheet.place.title}: {text}" for sheet in sheets for text in _warnings_of(sheet)]
     return Told(dict(_signs(sheets, verified, sd, test)), fewest, warnings)
 
 
-def lines(several: Sequence[Told]) -> Iterator[str]:
-    """What to say below all of the tables, each sign explained once."""
+def listed(several: Sequence[Told]) -> Iterator[tuple[str, str]]:
+    """What to say below all of the tables: each sign and what it means, then `!` and what to be wary of."""
     signs = {sign: text for one in several for sign, text in one.signs.items()}
-    yield from (f"{sign} {signs[sign]}" for sign in SIGNS if sign in signs)
+    yield from ((sign, signs[sign]) for sign in SIGNS if sign in signs)
     if (doubt := few(min((one.fewest for one in several), default=FEWEST))) is not None:
-        yield f"! {doubt}: run {FEWEST} training seeds or more (mubench run sweep=seeds)"
-    for one in several:
-        yield from one.warnings
+        yield "!", f"{doubt}: run {FEWEST} training seeds or more (mubench run sweep=seeds)"
+    yield from (("!", text) for one in several for text in one.warnings)
 
 
 def _signs(sheets: Sequence[Sheet], verified: bool, sd: bool, test: str) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from mubench.report.closing import print_whole, whole
 from mubench.report.layout import Cell, Layout, Shape, layouts
-from mubench.report.notes import Told, lines, told
+from mubench.report.notes import Told, listed, told
 from mubench.report.rows import Proven, Row, nobody, reason_of, verified
 from mubench.report.sheets import Column, Sheet, Standing
 from mubench.statistics.seeds import LEVELS, repeats
@@ -40,8 +40,8 @@ def printed(
 def print_tables(several: Sequence[Printed]) -> None:
     """Print tables, then what their signs mean and what to be wary of."""
     print("".join(one.text for one in several), end="")
-    for line in lines([one.told for one in several]):
-        print_whole(line)
+    for sign, text in listed([one.told for one in several]):
+        print_whole(f"{sign} {text}")
 
 
 def _table(layout: Layout) -> Table:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from mubench.report.layout import Cell, Layout, Shape, layouts
-from mubench.report.notes import few, notes
+from mubench.report.notes import few, listed, told
 from mubench.report.page.leaderboard import METRICS, Board, Entry, leaderboard
 from mubench.report.page.remarks import Footnotes, Whose, groups_of, of_cell, of_number, of_row
 from mubench.report.papers import named
 from mubench.report.reference import suppressed
 from mubench.report.rows import Proven, aim
 from mubench.report.sheets import Sheet
+from mubench.statistics.paired import FEWEST
 
 NAMED = 3  # tables of a left-out row that are named
 
@@ -62,12 +63,13 @@ def table(sheet: Sheet, proven: Proven, whose: Whose) -> dict[str, Any]:
     """One table."""
     (layout,) = layouts([sheet], Shape(), proven)
     footnotes = Footnotes()
+    below = told([sheet], bool(layout.verified), sd=False, test="t")
+    below = below._replace(fewest=FEWEST)  # what is fewer stands at its row
     pairs = zip(layout.rows, sheet.rows, strict=True)
     rows = [_row(layout, row, sheet, label, footnotes, whose) for row, label in pairs]
     return {
         "title": layout.title, "columns": layout.columns, "rows": rows, "notes": footnotes.listed,
-        "signs": [line for line in notes([sheet], bool(layout.verified), sd=False, test="t")
-                  if not line.startswith("! n = ")],  # it stands at its row
+        "signs": [f"{sign} {text}" for sign, text in listed([below])],
     }  # fmt: skip
 
 
