@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from mubench import environment, failing, processes, records
 from mubench.checking import component
+from mubench.compatibility import check, refuse
 from mubench.config import RunConfig
 from mubench.engine import Engine
 from mubench.errors import Diverged, RunFailed, UsageError
@@ -16,7 +17,7 @@ from mubench.files import Corrupt, clear_leftovers, write_text, writing
 from mubench.methods.base import Method
 from mubench.progress import Reporter
 from mubench.records import Record
-from mubench.stages import check, refuse, work
+from mubench.stages import work
 from mubench.tracking.watch import tracked
 from mubench.workbench import Workbench, lay_out
 

@@ -7,12 +7,12 @@ from command_line import ALONE, EXTERNAL, FAST, FIRST
 
 from mubench.checking import component
 from mubench.commands.run import check_all
+from mubench.compatibility import check
 from mubench.errors import NotApplicable
 from mubench.evaluation import chosen
 from mubench.methods.rum import Rum, Stratum
 from mubench.modalities.image import Image
 from mubench.plan import Planner
-from mubench.stages import check
 
 MINE = f"--config-dir={EXTERNAL}"
 REASON = "method 'writes' is for texts; task 'digits' is image"
@@ -84,7 +84,7 @@ def test_a_sweeps_plan_counts_and_lists_what_does_not_apply(cli, tmp_path):
 
 def test_a_sweep_runs_the_others_and_is_no_failure(outputs, cli, monkeypatch):
     checked = []
-    for place in ("mubench.stages.check", "mubench.experiment.check"):
+    for place in ("mubench.compatibility.check", "mubench.experiment.check"):
         monkeypatch.setattr(
             place, lambda cell, *known: (checked.append(cell.key["method"]), check(cell, *known))
         )

@@ -18,7 +18,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from mubench import artifacts, catalog, stages
+from mubench import artifacts, catalog, compatibility, stages
 from mubench.checking import component
 from mubench.errors import NotApplicable
 from mubench.experiment import run
@@ -103,12 +103,12 @@ def test_every_method_moves_a_model_of_every_modality_it_applies_to(twin, name, 
     node = node_of("method", name)
     method = component(node, "method")
     laid = bench(twin, method.deletions)
-    stages.check(replace(laid.config, settings=replace(laid.config.settings, method=node)))
+    compatibility.check(replace(laid.config, settings=replace(laid.config.settings, method=node)))
     if "validation" in method.reads and not len(laid.rows("validation")):
         with pytest.raises(NotApplicable, match="validation"):
-            stages.refuse(laid, method)
+            compatibility.refuse(laid, method)
         pytest.skip(f"{twin} has no validation set")
-    stages.refuse(laid, method)
+    compatibility.refuse(laid, method)
     original = artifacts.obtain(laid, "original")
     before = original.model(laid).state_dict()
     with laid.engine.running():

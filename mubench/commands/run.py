@@ -121,7 +121,7 @@ def _plan(typed: arguments.Arguments, dirs: list[Path]) -> Plan:
 def check_all(cells: Sequence[RunConfig]) -> list[tuple[RunConfig, NotApplicable]]:
     """The cells that do not apply, with the reason; UsageError for whatever else composing does not see."""
     from mubench.checking import Known
-    from mubench.stages import check as check_parts
+    from mubench.compatibility import check as check_parts
 
     refused, known = [], Known()
     for cell in cells:

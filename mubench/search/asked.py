@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from mubench import catalog, evaluation
 from mubench.checking import check, component
+from mubench.compatibility import check as check_parts
 from mubench.config import RunConfig
 from mubench.data import Dataset
 from mubench.errors import NotApplicable, UsageError
@@ -25,7 +26,6 @@ from mubench.schema import Seeds
 from mubench.search.judging import SCORES
 from mubench.search.objective import Objective
 from mubench.search.space import PARTS, SHARE, Settings, Space, read
-from mubench.stages import check as check_parts
 from mubench.workbench import lay_out
 
 # The forget set that trials are judged on, with an original and a retrained model of its own.

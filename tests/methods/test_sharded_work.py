@@ -13,10 +13,10 @@ from shared_work import work
 from torch import Tensor
 
 from mubench import catalog
+from mubench.compatibility import check
 from mubench.errors import NotApplicable, UsageError
 from mubench.plan import Planner
 from mubench.processes import SHARDED
-from mubench.stages import check
 
 WORK = str(Path(__file__).parent / "shared_work.py")
 # Noise on weights, frozen and fresh teachers, weights that share a network with others at rest, hooks.

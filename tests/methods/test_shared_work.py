@@ -12,12 +12,12 @@ from several import launch
 from shared_work import work
 
 from mubench import catalog
+from mubench.compatibility import check
 from mubench.data import Columns, Stream
 from mubench.errors import NotApplicable, UsageError
 from mubench.parts.cut import part_of, taken
 from mubench.parts.normalisation import of_whole_batches
 from mubench.plan import Planner
-from mubench.stages import check
 
 WORK = str(Path(__file__).parent / "shared_work.py")
 # A method of each stream, of each way that a loss or a step hangs on other rows, and of those without steps.
