@@ -7,7 +7,6 @@ from functools import partial
 import torch
 
 from mubench import evaluation, scoring
-from mubench.checking import Known, component
 from mubench.config import RunConfig
 from mubench.curricula.base import Uniform
 from mubench.errors import NotApplicable
@@ -16,6 +15,7 @@ from mubench.metrics.base import Metric
 from mubench.modalities.base import Modality
 from mubench.optimization import build_optimizer
 from mubench.sharing import check as check_sharing
+from mubench.typed import Known, component
 from mubench.workbench import Workbench
 
 

@@ -8,7 +8,6 @@ from functools import partial
 from omegaconf import OmegaConf
 
 from mubench import environment, failing, processes, records
-from mubench.checking import component
 from mubench.compatibility import check, refuse
 from mubench.config import RunConfig
 from mubench.engine import Engine
@@ -19,6 +18,7 @@ from mubench.progress import Reporter
 from mubench.records import Record
 from mubench.stages import work
 from mubench.tracking.watch import tracked
+from mubench.typed import component
 from mubench.workbench import Workbench, lay_out
 
 

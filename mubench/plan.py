@@ -9,12 +9,13 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from mubench.checking import Known, check_plain
+from mubench.checking import check_plain
 from mubench.composing import Composer
 from mubench.config import RunConfig
 from mubench.errors import UsageError
 from mubench.keys import check_free
 from mubench.overrides import is_launching, parse, refuse_lists, spelt, split, text_of
+from mubench.typed import Known
 
 
 class Planner:

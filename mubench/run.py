@@ -27,6 +27,7 @@ from mubench.models import ModelSpec, teacher_seed
 from mubench.parts.cut import whole
 from mubench.parts.exchange import add_up_gradients
 from mubench.progress import Reporter
+from mubench.relabelling import WrongTargets
 from mubench.remembered import Tables
 from mubench.schema import Recipe
 from mubench.tally import Tally
@@ -57,7 +58,6 @@ class Run:
 
     def __post_init__(self) -> None:
         self._fits, self._tables = 0, Tables()
-        self._wrong: tuple[int, Tensor] | None = None  # the round they were drawn in, targets of D_f
         self._fit: Fit | None = None
 
     # The sets ---------------------------------------------------------------------------------
@@ -164,28 +164,14 @@ class Run:
 
     def relabel(self, batch: Batch, redraw: Literal["once", "epoch"] | str = "once") -> Batch:
         """The batch with its D_f rows' targets replaced by random wrong ones, drawn once or each pass."""
-        number = self.epoch if redraw == "epoch" else 0
-        if self._wrong is None or self._wrong[0] != number:
-            self._wrong = (number, self._draw_targets(number))
-        mask, wrong = self.in_forget(batch), self._wrong[1][self._forget_place[batch.index]]
-        return replace(batch, targets=self.modality.merge(batch.targets, wrong, mask))
-
-    def _draw_targets(self, number: int) -> Tensor:
-        """A wrong target for each row of D_f, (n_f, ...); `number` tells one drawing from another."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
-        giving = torch.Generator().manual_seed(self.seed * 1_000_003 + number + 500_009)
-        targets, rows, retain = self.columns["train"].targets, self._rows("forget"), self._rows("retain")
-        place = torch.randint(len(retain), (len(rows),), generator=giving)
-        true, donors = (targets[at.to(targets.device)].cpu() for at in (rows, retain[place]))
-        wrong = self.modality.relabel(true, donors, self.spec.classes, generator)
-        return wrong.to(self.engine.device)
+        return self._wrong.put_in(batch, self.in_forget(batch), self.epoch if redraw == "epoch" else 0)
 
     @cached_property
-    def _forget_place(self) -> Tensor:
-        """The place within D_f of each training row, (N,); 0 for rows of D_r."""
-        place = torch.zeros(len(self.columns["train"]), dtype=torch.int64)
-        place[self._rows("forget")] = torch.arange(len(self._rows("forget")))
-        return place.to(self.engine.device)
+    def _wrong(self) -> WrongTargets:
+        return WrongTargets(
+            self.columns["train"], self._rows("forget"), self._rows("retain"), self.modality,
+            self.spec.classes, self.seed, self.engine.device,
+        )  # fmt: skip
 
     def reduce(self, losses: Tensor, term: str = "") -> Tensor:
         """Per-example losses (B,) to a scalar, as the curriculum weighs them; a method names its terms."""

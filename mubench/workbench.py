@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from mubench import encoding, models, prediction, processes
 from mubench.adapters.base import Adapter
-from mubench.checking import component
 from mubench.config import RunConfig
 from mubench.curricula.base import Curriculum
 from mubench.data import Batch, Columns, Dataset, ForgetSplit, Stream
@@ -20,6 +19,7 @@ from mubench.metrics.base import Outputs
 from mubench.modalities.base import Modality
 from mubench.models import ModelSpec
 from mubench.progress import Reporter
+from mubench.typed import component
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from mubench.adapters import layers
 from mubench.adapters.base import NoAdapter
 from mubench.adapters.layers import Layer
 from mubench.adapters.lora import LoRA
-from mubench.checking import component
 from mubench.data import Dataset, Stream
 from mubench.engine import Engine
 from mubench.errors import UsageError
@@ -29,6 +28,7 @@ from mubench.plan import Planner
 from mubench.progress import Reporter
 from mubench.schema import Recipe, Trainer
 from mubench.training import Fit, Pass, train_mode
+from mubench.typed import component
 
 DIRS = catalog.config_dirs()
 PLANNER = Planner(DIRS)

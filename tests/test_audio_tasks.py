@@ -10,13 +10,13 @@ import pytest
 import soundfile
 
 from mubench import catalog, encoding
-from mubench.checking import component
 from mubench.errors import UsageError
 from mubench.modalities.audio import Audio
 from mubench.plan import Planner
 from mubench.progress import Reporter
 from mubench.tasks.speech_commands import CLASSES, class_of, speaker_of
 from mubench.tasks.syllables import speakers, spoken_words
+from mubench.typed import component
 
 DIRS = catalog.config_dirs()
 TINY = {"train": 60, "validation": 12, "test": 24, "voices": 6, "wrong": 0.1, "seed": 1}

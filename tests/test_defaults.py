@@ -8,10 +8,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from mubench import catalog
-from mubench.checking import component
 from mubench.experiment import run
 from mubench.plan import Planner
 from mubench.progress import Reporter
+from mubench.typed import component
 
 DIRS = catalog.config_dirs()
 TOWARDS = ("random_label", "salun", "scrub", "bad_teaching")  # their forget loss is held against a goal

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from mubench import catalog, encoding
-from mubench.checking import component
 from mubench.data import Columns, Dataset
 from mubench.deletion.group import Group
 from mubench.errors import UsageError
@@ -20,6 +19,7 @@ from mubench.modalities import tokens
 from mubench.plan import Planner
 from mubench.progress import Reporter
 from mubench.tasks import dialogues, invented
+from mubench.typed import component
 
 DIRS = catalog.config_dirs()
 CAUSAL = {"name": "mini/gpt2", "build": {"auto": "AutoModelForCausalLM"}, "vocabulary": 400}

@@ -11,7 +11,6 @@ import torch
 from PIL import Image as Pillow
 
 from mubench import catalog, encoding, models
-from mubench.checking import component
 from mubench.data import Batch
 from mubench.errors import UsageError
 from mubench.modalities.image_text import ImageText
@@ -19,6 +18,7 @@ from mubench.plan import Planner
 from mubench.progress import Reporter
 from mubench.tasks.nlvr2 import read
 from mubench.tasks.pairs import statements
+from mubench.typed import component
 
 DIRS = catalog.config_dirs()
 PROCESSOR = {"size": {"shortest_edge": 32}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}

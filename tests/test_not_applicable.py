@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from command_line import ALONE, EXTERNAL, FAST, FIRST
 
-from mubench.checking import component
 from mubench.commands.run import check_all
 from mubench.compatibility import check
 from mubench.errors import NotApplicable
@@ -13,6 +12,7 @@ from mubench.evaluation import chosen
 from mubench.methods.rum import Rum, Stratum
 from mubench.modalities.image import Image
 from mubench.plan import Planner
+from mubench.typed import component
 
 MINE = f"--config-dir={EXTERNAL}"
 REASON = "method 'writes' is for texts; task 'digits' is image"

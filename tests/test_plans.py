@@ -12,9 +12,10 @@ import pytest
 from command_line import EXTERNAL
 
 from mubench import catalog, composing, installed, plans
-from mubench.checking import Known, check
+from mubench.checking import check
 from mubench.overrides import parse, split
 from mubench.plan import Planner
+from mubench.typed import Known
 
 WORDS = ("run", "--dry-run", "-m", "method=salun,retrain", "deletion.ratio=2,4", "task=digits")
 SWEEPS = ("smoke", "paper")

@@ -12,11 +12,11 @@ from command_line import FAST
 from omegaconf import OmegaConf
 
 from mubench import catalog
-from mubench.checking import component
 from mubench.plan import Planner
 from mubench.records import Record
 from mubench.search.judging import DESTROYED, FLOOR, destroyed, distance, judged
 from mubench.search.space import EPOCHS, GENTLER, SHARE, gentler, read, spread, typed
+from mubench.typed import component
 
 DIRS = catalog.config_dirs()
 METHODS = catalog.names("method", DIRS)

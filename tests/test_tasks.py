@@ -13,12 +13,12 @@ import pytest
 from PIL import Image as Pillow
 
 from mubench import catalog, encoding
-from mubench.checking import component
 from mubench.errors import UsageError
 from mubench.modalities.image import Image
 from mubench.official import official_ids
 from mubench.plan import Planner
 from mubench.progress import Reporter
+from mubench.typed import component
 
 DIRS = catalog.config_dirs()
 

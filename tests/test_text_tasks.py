@@ -11,7 +11,6 @@ import pytest
 from omegaconf import OmegaConf
 
 from mubench import catalog, encoding
-from mubench.checking import component
 from mubench.errors import UsageError
 from mubench.modalities.text import Text
 from mubench.plan import Planner
@@ -19,6 +18,7 @@ from mubench.progress import Reporter
 from mubench.tasks import bbc_news, ddi
 from mubench.tasks.drug_sentences import drug_sentences
 from mubench.tasks.reviews import film_reviews
+from mubench.typed import component
 
 DIRS = catalog.config_dirs()
 

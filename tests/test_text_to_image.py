@@ -14,7 +14,6 @@ import torch
 from PIL import Image as Pillow
 
 from mubench import catalog, encoding, models
-from mubench.checking import component
 from mubench.data import Batch, Paired, Stream
 from mubench.errors import UsageError
 from mubench.modalities import denoising, lookers, prompts
@@ -26,6 +25,7 @@ from mubench.plan import Planner
 from mubench.progress import Reporter
 from mubench.tasks.small_shapes import prompted_shapes
 from mubench.tasks.wordnet import WORDS
+from mubench.typed import component
 
 DIRS = catalog.config_dirs()
 COLOURS = ["a red disc", "a blue ring", "a green bar"]

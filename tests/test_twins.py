@@ -19,11 +19,11 @@ import torch
 from omegaconf import OmegaConf
 
 from mubench import artifacts, catalog, compatibility, stages
-from mubench.checking import component
 from mubench.errors import NotApplicable
 from mubench.experiment import run
 from mubench.plan import Planner
 from mubench.progress import Reporter
+from mubench.typed import component
 from mubench.workbench import lay_out
 
 ROOT = Path(__file__).parent.parent

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from mubench import catalog, encoding, extras, models
-from mubench.checking import component
 from mubench.errors import UsageError
 from mubench.modalities.base import BrokenRow
 from mubench.modalities.video import Video, clip_of, sample
 from mubench.plan import Planner
 from mubench.progress import Reporter
 from mubench.tasks.clips import ACTIONS, encode, moving_shapes
+from mubench.typed import component
 
 DIRS = catalog.config_dirs()
 MINI = ["mini/timesformer", "mini/videomae", "mini/vivit"]

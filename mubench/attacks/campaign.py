@@ -13,10 +13,10 @@ from torch import nn
 
 from mubench.artifacts import Artifact
 from mubench.attacks.base import Attack, Target
-from mubench.checking import component
 from mubench.config import NUMERICS
 from mubench.files import Corrupt, read_json, write_json
 from mubench.metrics.base import Curves
+from mubench.typed import component
 from mubench.workbench import Workbench
 
 

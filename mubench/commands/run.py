@@ -120,8 +120,8 @@ def _plan(typed: arguments.Arguments, dirs: list[Path]) -> Plan:
 
 def check_all(cells: Sequence[RunConfig]) -> list[tuple[RunConfig, NotApplicable]]:
     """The cells that do not apply, with the reason; UsageError for whatever else composing does not see."""
-    from mubench.checking import Known
     from mubench.compatibility import check as check_parts
+    from mubench.typed import Known
 
     refused, known = [], Known()
     for cell in cells:
@@ -136,8 +136,8 @@ def check_all(cells: Sequence[RunConfig]) -> list[tuple[RunConfig, NotApplicable
 
 def launching(command: Command) -> tuple[Launcher, Errand]:
     """The chosen launcher, its settings checked, and what it is to do."""
-    from mubench.checking import component
     from mubench.launching.base import Errand
+    from mubench.typed import component
 
     node, folder = command.planner.launcher(command.words)
     launcher: Launcher = component(node, "hydra.launcher")

@@ -65,7 +65,7 @@ def _typed(words: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of the tracker among the words, checked."""
     from omegaconf import OmegaConf
 
-    from mubench.checking import component
+    from mubench.typed import component
 
     typed = {str(name): value for name, value in OmegaConf.from_dotlist(list(words)).items()}
     known = [name for name in defaults if name not in LATER]

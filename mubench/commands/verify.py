@@ -63,7 +63,7 @@ def _listed(failed: Sequence[str]) -> str:
 def _verify(suite: Suite, name: str, named: bool, full: bool) -> bool:
     """One method on its tasks; whether it passed. One that was not named may serve none."""
     from mubench import verified
-    from mubench.checking import component
+    from mubench.typed import component
     from mubench.verify.suite import files_of
 
     passed = True

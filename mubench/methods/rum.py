@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from mubench import processes
-from mubench.checking import component
 from mubench.errors import NotApplicable, UsageError
 from mubench.methods.base import Method
 from mubench.run import Run
 from mubench.schema import within
 from mubench.training import Hooks
+from mubench.typed import component
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from mubench import catalog, evaluation
-from mubench.checking import check, component
+from mubench.checking import check
 from mubench.compatibility import check as check_parts
 from mubench.config import RunConfig
 from mubench.data import Dataset
@@ -26,6 +26,7 @@ from mubench.schema import Seeds
 from mubench.search.judging import SCORES
 from mubench.search.objective import Objective
 from mubench.search.space import PARTS, SHARE, Settings, Space, read
+from mubench.typed import component
 from mubench.workbench import lay_out
 
 # The forget set that trials are judged on, with an original and a retrained model of its own.

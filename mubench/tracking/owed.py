@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mubench.checking import component
 from mubench.config import outputs_of
 from mubench.records import Record
 from mubench.tracking import contents, kept
 from mubench.tracking.apart import Apart
 from mubench.tracking.kept import Kept
 from mubench.tracking.weights_and_biases import WeightsAndBiases
+from mubench.typed import component
 
 AT_ONCE = 50  # runs handed to W&B in one go
 

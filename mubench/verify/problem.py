@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from mubench import encoding, models
 from mubench.adapters.base import Adapter, NoAdapter
-from mubench.checking import component
 from mubench.config import RunConfig
 from mubench.curricula.base import Curriculum, Uniform
 from mubench.data import Columns, Stream
@@ -26,6 +25,7 @@ from mubench.models import ModelSpec
 from mubench.progress import Reporter
 from mubench.schema import Recipe, Trainer
 from mubench.training import Fit, Pass
+from mubench.typed import component
 from mubench.verify.watched import Heard, Seen, Watched
 
 ADAMW = {"name": "adamw", "_target_": "torch.optim.AdamW"}

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mubench.checking import component
 from mubench.methods.base import Method
+from mubench.typed import component
 from mubench.verify.problem import Problem
 from mubench.verify.watched import Watched
 

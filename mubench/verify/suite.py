@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mubench.checking import component
 from mubench.config import RunConfig
 from mubench.environment import now
 from mubench.errors import NotApplicable
 from mubench.methods.base import Method
 from mubench.modalities.base import Modality
 from mubench.plan import Planner
+from mubench.typed import component
 from mubench.verify import checks, problem
 from mubench.verify.finding import Finding
 from mubench.verify.problem import Problem

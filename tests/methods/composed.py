@@ -8,10 +8,10 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from mubench import catalog
-from mubench.checking import component
 from mubench.config import RunConfig
 from mubench.methods.base import Method
 from mubench.plan import Planner
+from mubench.typed import component
 
 DIRS = catalog.config_dirs()
 METHODS = catalog.names("method", DIRS)

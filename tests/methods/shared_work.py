@@ -22,7 +22,6 @@ from families import FAMILIES
 from torch import Tensor
 
 from mubench import catalog, prediction, processes
-from mubench.checking import component
 from mubench.curricula.superloss import SuperLoss
 from mubench.engine import Engine
 from mubench.methods.base import Method
@@ -31,6 +30,7 @@ from mubench.plan import Planner
 from mubench.run import Run
 from mubench.schema import Trainer
 from mubench.sharded_run import kind
+from mubench.typed import component
 from mubench.verify.problem import SGD, Problem, of_config
 from mubench.verify.subject import Subject, prepared
 

@@ -13,13 +13,13 @@ from wrong_methods import WRONG, node_of
 
 from mubench import catalog
 from mubench.adapters.lora import LoRA
-from mubench.checking import component
 from mubench.engine import Engine
 from mubench.errors import UsageError
 from mubench.models import reference_seed
 from mubench.networks.resnet import SmallResNet
 from mubench.schema import Trainer
 from mubench.training import train_mode
+from mubench.typed import component
 from mubench.verify.checks import CHECKS, findings
 from mubench.verify.conduct import stopping
 from mubench.verify.problem import Problem

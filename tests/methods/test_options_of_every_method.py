@@ -11,7 +11,6 @@ from composed import DIRS, METHODS, declared, node
 from families import FAMILIES
 
 from mubench.adapters.lora import LoRA
-from mubench.checking import component
 from mubench.curricula.base import Curriculum, Uniform
 from mubench.curricula.superloss import SuperLoss
 from mubench.engine import Engine
@@ -19,6 +18,7 @@ from mubench.plan import Planner
 from mubench.progress import Reporter
 from mubench.run import Run
 from mubench.schema import Recipe, Trainer
+from mubench.typed import component
 
 PAIRS = [
     (name, family)
