@@ -13,10 +13,11 @@ from test_table import over_seeds, record, sheets
 from mubench.errors import UsageError
 from mubench.report.delimited import delimited
 from mubench.report.latex import escaped, latex
-from mubench.report.layout import Layout, Shape, layouts
+from mubench.report.layout import Layout, layouts
 from mubench.report.markdown import markdown
 from mubench.report.notes import Told
 from mubench.report.papers import named, ours
+from mubench.report.shape import Shape
 
 TASKS = ({"task": "digits", "model": "m"}, {"task": "imdb", "model": "bert", "ratio": 10.0})
 

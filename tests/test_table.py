@@ -16,9 +16,10 @@ from scipy import stats
 
 from mubench.errors import UsageError
 from mubench.records import Record
+from mubench.report.printed import print_tables
 from mubench.report.ranking import rankings
 from mubench.report.sheets import Sheet, sheets
-from mubench.report.table import print_json, print_tables, printed
+from mubench.report.table import print_json, printed
 from mubench.statistics.paired import holm
 
 SEEDS = {"train": 1, "forget": 1, "unlearn": 1, "eval": 1}

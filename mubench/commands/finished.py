@@ -58,10 +58,12 @@ def chosen(out: Path, wanted: Mapping[str, str]) -> list[Run]:
     from mubench.submissions.found import once, submitted
 
     filters = {name: text for name, text in wanted.items() if name != GROUP}
-    everybody: list[Found] = [*outlines(out, _kinds(wanted)), *submitted(out)]
+    others = list(submitted(out))
+    everybody: list[Found] = [*outlines(out, _kinds(wanted)), *others]
     among = _of_groups(everybody, wanted[GROUP].split(",")) if GROUP in wanted else everybody
-    found = _matching(once(among), out, filters, lambda: once([*outlines(out), *submitted(out)]))
-    _tell_of_others([folder for folder, _ in found])
+    found = _matching(once(among), out, filters, lambda: once([*outlines(out), *others]))
+    if others:
+        _tell_of_others([folder for folder, _ in found])
     return found
 
 

@@ -34,10 +34,10 @@ from mubench.errors import UsageError
 if TYPE_CHECKING:
     from mubench.records import Record
     from mubench.report.kept_tables import Asked
-    from mubench.report.layout import Shape
     from mubench.report.rows import Proven
+    from mubench.report.shape import Shape
     from mubench.report.sheets import Sheet
-    from mubench.statistics.paired import Test
+    from mubench.statistics import Test
 
 VIEWS = ("sd", "pairs", "ranks", "spread")
 FORMATS = ("text", "md", "latex", "csv", "json")
@@ -55,13 +55,12 @@ def main(argv: Sequence[str]) -> int:
     wanted, rest = finished.filters("table", words, ("metrics", "rows", "columns"))
     metrics = arguments.listed(rest.pop("metrics")) if "metrics" in rest else None
     from mubench.report.kept_tables import Asked, tables
-    from mubench.report.layout import Shape
-    from mubench.report.papers import ours
+    from mubench.report.shape import Shape
 
     shape = Shape(**rest, sd=look.view == "sd", papers=look.names == "papers")
-    asked = Asked(metrics and ours(metrics), shape, look.test)
+    asked = Asked(metrics, shape, look.test)
     if look.form == "text" and look.view in ("", "sd"):
-        from mubench.report.table import print_tables
+        from mubench.report.printed import print_tables
 
         print_tables(tables(out, finished.chosen(out, wanted), asked))
     else:
@@ -81,7 +80,7 @@ class Look(NamedTuple):
 def _look(view: str, options: Mapping[str, str]) -> Look:
     """The options, each one of its names; UsageError for what does not go together."""
     from mubench.schema import one_of
-    from mubench.statistics.paired import TESTS
+    from mubench.statistics import TESTS
 
     form, names = options.get("format", "text"), options.get("names", "ours")
     one_of("--format", form, FORMATS)
@@ -116,7 +115,7 @@ def _written(look: Look, found: list[Sheet], proven: Proven, shape: Shape) -> st
     """The tables in a format for other programs."""
     from mubench.report import delimited, latex, markdown
     from mubench.report.layout import layouts
-    from mubench.report.notes import told
+    from mubench.report.telling import told
 
     if look.form == "csv":
         return delimited.delimited(found, proven)

@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from mubench.report.closing import ARROWS, number, print_whole
+from mubench.report.closing import ARROWS, number
+from mubench.report.terminal import print_whole
 
 HEADINGS = (
     "metric",

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
 from mubench.metrics import goal_of
 from mubench.records import Record
 from mubench.report.reference import doubt, layers
+from mubench.report.terminal import print_whole
 
 ARROWS = {"higher": "↑", "lower": "↓", "match": "≈"}
 LEGEND = "↑ more is better, ↓ less, ≈ as the retrained model; to goal: unlearned - retrained (else original)"
@@ -42,32 +42,6 @@ def closing(record: Record, folder: Path) -> None:
     print_whole(LEGEND)
     print_whole(_summary(record))
     print_whole(str(folder))
-
-
-def print_whole(content: Table | str) -> None:
-    """Print without cutting or folding, however narrow the terminal or absent."""
-    _console_for(content).print(content)
-
-
-def whole(content: Table | str) -> str:
-    """What `print_whole` prints, in colour where the terminal has it."""
-    console = _console_for(content)
-    with console.capture() as taken:
-        console.print(content)
-    return taken.get()
-
-
-def terminal() -> str:
-    """What decides how `whole` shows a table."""
-    console = Console()
-    return f"{console.is_terminal} {console.color_system} {console.no_color} {console.encoding}"
-
-
-def _console_for(content: Table | str) -> Console:
-    console = Console(highlight=False)
-    needed = Measurement.get(console, console.options.update(max_width=10_000), content).maximum
-    console.width = max(console.width, needed)
-    return console
 
 
 def _metrics(record: Record, names: Sequence[str] = HEADLINE) -> Table:

@@ -9,7 +9,8 @@ from typing import Any
 from mubench.config import IRRELEVANT, PLACES, SHARED
 from mubench.errors import UsageError
 from mubench.records import Record
-from mubench.report.rows import Place, Row
+from mubench.report.places import Place
+from mubench.report.rows import Row
 from mubench.report.settings import first_difference
 
 Run = tuple[str, Record]  # the row's label and one of its records

@@ -10,8 +10,9 @@ from rich.table import Table
 
 from mubench.files import write_atomically
 from mubench.metrics import goal_of
-from mubench.report.closing import ARROWS, number, print_whole
+from mubench.report.closing import ARROWS, number
 from mubench.report.plots.style import COLOURS, MARKERS
+from mubench.report.terminal import print_whole
 
 SPLITS = {"forget": "forget set", "retain": "retain set", "test": "test set"}
 LEGEND = (

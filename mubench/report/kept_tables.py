@@ -7,22 +7,24 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mubench.database import keep, recalled
 from mubench.errors import UsageError
 from mubench.index import whole
 from mubench.installed import identity
 from mubench.records import Outline, Record
-from mubench.report.closing import terminal
-from mubench.report.layout import Shape
 from mubench.report.notes import Told
-from mubench.report.papers import USUAL
+from mubench.report.places import Place, order, place_of
+from mubench.report.printed import Printed
 from mubench.report.proofs import proofs
-from mubench.report.rows import Place, Proven, order, place_of
-from mubench.report.sheets import COLUMNS, Sheet, sheets
-from mubench.report.table import Printed, printed
-from mubench.statistics.paired import Test
+from mubench.report.shape import Shape
+from mubench.report.terminal import kind
+from mubench.statistics import Test
+
+if TYPE_CHECKING:
+    from mubench.report.rows import Proven
+    from mubench.report.sheets import Sheet
 
 Run = tuple[Path, Outline]  # its directory, and what it is
 
@@ -30,7 +32,7 @@ Run = tuple[Path, Outline]  # its directory, and what it is
 class Asked(NamedTuple):
     """What a user chose of tables."""
 
-    metrics: Sequence[str] | None
+    metrics: Sequence[str] | None  # as typed: ours or the papers' names
     shape: Shape
     test: Test
 
@@ -64,7 +66,7 @@ def _apart(runs: Sequence[Run]) -> list[list[Run]]:
 
 def _keys(parts: Sequence[Sequence[Run]], asked: Asked, proven: Proven) -> list[str]:
     """Hashes of all that decides what is printed of each part."""
-    alike = hashlib.sha256(json.dumps([identity(), terminal(), repr(asked)]).encode())
+    alike = hashlib.sha256(json.dumps([identity(), kind(), repr(asked)]).encode())
     found = []
     for part in parts:
         own = alike.copy()
@@ -74,14 +76,19 @@ def _keys(parts: Sequence[Sequence[Run]], asked: Asked, proven: Proven) -> list[
 
 
 def _made(out: Path, part: Sequence[Run], asked: Asked, proven: Proven) -> Printed:
+    from mubench.report.table import printed  # numpy and others, which take as long as all else
+
     records = [record for _, record in whole(out, part) if isinstance(record, Record)]
     return printed(sheets_of(records, asked), proven, asked.shape, asked.test)
 
 
 def sheets_of(records: Sequence[Record], asked: Asked) -> list[Sheet]:
     """The tables of these records as numbers."""
+    from mubench.report.papers import USUAL, ours
+    from mubench.report.sheets import COLUMNS, sheets
+
     usual = USUAL if asked.shape.papers else COLUMNS
-    return sheets(records, asked.metrics, asked.test, usual)
+    return sheets(records, asked.metrics and ours(asked.metrics), asked.test, usual)
 
 
 def _read(kept: str) -> Printed | None:

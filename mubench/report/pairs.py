@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from mubench.report.closing import ARROWS, number, print_whole
+from mubench.report.closing import ARROWS, number
 from mubench.report.notes import NAMES, SURE
 from mubench.report.sheets import Sheet
+from mubench.report.terminal import print_whole
 from mubench.statistics.paired import Pair
 from mubench.statistics.seeds import LEVEL
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mubench
 from mubench.environment import commit
 from mubench.records import Outline, Record
-from mubench.report.rows import Proven
 from mubench.submissions.found import group_of
 from mubench.verified import proven
+
+if TYPE_CHECKING:
+    from mubench.report.rows import Proven
 
 
 def proofs(out: Path, runs: Sequence[tuple[Path, Record | Outline]]) -> Proven:

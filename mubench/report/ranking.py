@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from mubench.errors import UsageError
-from mubench.report.closing import ARROWS, number, print_whole
+from mubench.report.closing import ARROWS, number
 from mubench.report.notes import DOUBT
 from mubench.report.rows import aim
 from mubench.report.sheets import Sheet
+from mubench.report.terminal import print_whole
 from mubench.statistics import Undefined
 from mubench.statistics.ranks import Ranking, ranking
 

@@ -8,11 +8,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from mubench.config import IRRELEVANT, without
 from mubench.metrics import Goal, goal_of
 from mubench.records import Outline, Record
+from mubench.report.places import Place, order, place_of
 from mubench.statistics.seeds import Seeds, Values
 
 REFERENCES = {"original": "original", "retrained": "retrain"}  # roles, and the methods whose rows show them
@@ -27,31 +28,6 @@ Proven = Callable[[Record | Outline], bool]  # whether a run's method passed `mu
 def nobody(_: Record | Outline) -> bool:
     """Where nothing is known of checks."""
     return False
-
-
-class Place(NamedTuple):
-    """What the runs of one table have in common."""
-
-    task: str
-    model: str
-    deletion: str
-    ratio: float | None
-
-    @property
-    def title(self) -> str:
-        """As tables are headed."""
-        deleted = self.deletion if self.ratio is None else f"{self.deletion} {self.ratio:g} %"
-        return f"{self.task} · {self.model} · {deleted}"
-
-
-def place_of(key: Mapping[str, Any]) -> Place:
-    """The table of a run, by its key."""
-    return Place(key["task"], key["model"], key["deletion"], key["ratio"])
-
-
-def order(place: Place) -> tuple[Any, ...]:
-    """Of tables: ratios by size, deletions without one first."""
-    return (*place[:3], -1.0 if place.ratio is None else place.ratio)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from mubench.report.closing import print_whole
+from mubench.report.terminal import print_whole
 
 LEGEND = (
     "distance: from the retrained models on the validation forget sets, lower is better (docs/search.md); "

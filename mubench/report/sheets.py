@@ -12,8 +12,10 @@ from mubench.errors import UsageError, did_you_mean
 from mubench.metrics import Goal
 from mubench.records import Record
 from mubench.report.comparable import refuse_unlike
-from mubench.report.rows import Place, Row, aim, group
-from mubench.statistics.paired import Pair, Pairs, Test, compare
+from mubench.report.places import Place
+from mubench.report.rows import Row, aim, group
+from mubench.statistics import Test
+from mubench.statistics.paired import Pair, Pairs, compare
 from mubench.statistics.seeds import LEVEL, Summary, Values, averaged, summarise
 
 COLUMNS = (

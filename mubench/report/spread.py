@@ -9,8 +9,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from mubench.report.closing import number, print_whole
+from mubench.report.closing import number
 from mubench.report.sheets import Sheet
+from mubench.report.terminal import print_whole
 from mubench.statistics import Undefined
 from mubench.statistics.components import BOTH, components
 from mubench.statistics.seeds import LEVELS, repeats

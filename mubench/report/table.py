@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from mubench.report.closing import print_whole, whole
-from mubench.report.layout import Cell, Layout, Shape, layouts
-from mubench.report.notes import Told, listed, told
+from mubench.report.layout import Cell, Layout, layouts
+from mubench.report.printed import Printed
 from mubench.report.rows import Proven, Row, nobody, reason_of, verified
+from mubench.report.shape import Shape
 from mubench.report.sheets import Column, Sheet, Standing
+from mubench.report.telling import told
+from mubench.report.terminal import captured
 from mubench.statistics.seeds import LEVELS, repeats
 
 USUAL = Shape()  # methods by metrics
 MARK = " ✓"  # behind the name of a method that passed `mubench verify`
 MARKS: dict[Standing, str] = {"best": "*", "tied": "=", "worse": " ", "untested": "?"}
-
-
-class Printed(NamedTuple):
-    """Tables as this terminal shows them, and what there is to say below."""
-
-    text: str
-    told: Told
 
 
 def printed(
@@ -34,14 +29,9 @@ def printed(
     """The tables of a shape. Rows all of whose runs are `proven` are marked."""
     found = layouts(sheets, shape, proven)
     marked = any(layout.verified for layout in found)
-    return Printed("".join(whole(_table(layout)) for layout in found), told(sheets, marked, shape.sd, test))
-
-
-def print_tables(several: Sequence[Printed]) -> None:
-    """Print tables, then what their signs mean and what to be wary of."""
-    print("".join(one.text for one in several), end="")
-    for sign, text in listed([one.told for one in several]):
-        print_whole(f"{sign} {text}")
+    return Printed(
+        "".join(captured(_table(layout)) for layout in found), told(sheets, marked, shape.sd, test)
+    )
 
 
 def _table(layout: Layout) -> Table:

@@ -10,15 +10,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from mubench.statistics import FEWEST, Test
 from mubench.statistics.seeds import Seeds, Values, averaged, t_quantile
-
-Test = Literal["t", "wilcoxon"]
-TESTS: tuple[Test, ...] = ("t", "wilcoxon")
-FEWEST = 3  # shared training seeds from which on a test is made
 
 
 class Pair(NamedTuple):

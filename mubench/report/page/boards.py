@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mubench.report.layout import Cell, Layout, Shape, layouts
-from mubench.report.notes import few, listed, told
+from mubench.report.layout import Cell, Layout, layouts
+from mubench.report.notes import few, listed
 from mubench.report.page.leaderboard import METRICS, Board, Entry, leaderboard
 from mubench.report.page.remarks import Footnotes, Whose, groups_of, of_cell, of_number, of_row
 from mubench.report.papers import named
 from mubench.report.reference import suppressed
 from mubench.report.rows import Proven, aim
+from mubench.report.shape import Shape
 from mubench.report.sheets import Sheet
-from mubench.statistics.paired import FEWEST
+from mubench.report.telling import told
+from mubench.statistics import FEWEST
 
 NAMED = 3  # tables of a left-out row that are named
 

@@ -10,7 +10,7 @@ from mubench.records import Record
 from mubench.report.reference import suppressed
 from mubench.report.rows import Proven, Row, nobody, verified
 from mubench.report.sheets import Column, Sheet
-from mubench.statistics.paired import FEWEST
+from mubench.statistics import FEWEST
 from mubench.submissions.requirements import lacks
 
 METRICS = (

@@ -15,8 +15,9 @@ import numpy as np
 from mubench.errors import UsageError
 from mubench.files import Corrupt
 from mubench.records import Record, curves
+from mubench.report.places import Place
 from mubench.report.plots.style import Look, figure, legend, looks, slug
-from mubench.report.rows import REFERENCES, Place
+from mubench.report.rows import REFERENCES
 
 ATTACK = "relearn"
 SCORES = ("forget_accuracy", "forget_token_accuracy", "forget_loss")  # the first that the curves have

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from mubench.report.closing import number
-from mubench.report.layout import Layout, Shape, layouts
+from mubench.report.layout import Layout, layouts
 from mubench.report.plots.style import figure, slug
+from mubench.report.shape import Shape
 from mubench.report.sheets import Sheet
 
 SMALLEST = 4.0  # points; below, shades stand alone
