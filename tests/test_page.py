@@ -138,6 +138,9 @@ def test_the_command_leaves_the_page(tmp_path, cli):
     assert done.status == 0, done.err
     text = Path(done.out.strip()).read_text()
     assert text.count('<img src="data:image/svg+xml') > 3 and "digits · m · random 2 %" in text
+    captions = re.findall("<figcaption>(.*?)</figcaption>", text)
+    assert not [caption for caption in captions if "_" in caption or "-random" in caption]
+    assert "Against the deletion ratio: digits · m · random" in captions
     plain = cli("report", "--plain", "task=imdb", f"out={tmp_path}")
     text = Path(plain.out.strip()).read_text()
     assert "<img" not in text and "digits · m" not in text and "imdb · m" in text

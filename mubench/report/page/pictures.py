@@ -23,7 +23,7 @@ def pictures(runs: Sequence[tuple[Path, Record]], sheets: Sequence[Sheet]) -> di
     """Those that these tables give, by task; those of all tasks under None."""
     from matplotlib import rc_context
 
-    places = dict(_places(sheets))
+    tasks = dict(_tasks(sheets))
     found: dict[str | None, Pictures] = defaultdict(list)
     with rc_context(SETTINGS):
         for title, draw in _kinds(runs, sheets):
@@ -32,18 +32,18 @@ def pictures(runs: Sequence[tuple[Path, Record]], sheets: Sequence[Sheet]) -> di
             except UsageError:  # these runs have no such picture: one ratio, one task
                 continue
             for name, figure in drawn.items():
-                task, place = places.get(name, (None, name))
-                found[task].append((f"{title}: {place}", _svg(figure)))
+                caption = ": ".join(text for text in (title, figure.get_suptitle()) if text)
+                found[tasks.get(name)].append((caption, _svg(figure)))
     return found
 
 
 def _kinds(
     runs: Sequence[tuple[Path, Record]], sheets: Sequence[Sheet]
 ) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
-    """What is drawn, in order."""
+    """What is drawn, in order: a name, where the picture's title does not say it, and how."""
     from mubench.report.plots import attacked, heat, lines, points, ranking
 
-    yield "Mean ranks", lambda: ranking.ranks(of(sheets, RANKED), "page")
+    yield "", lambda: ranking.ranks(of(sheets, RANKED), "page")
     yield "Methods by tasks", lambda: heat.heat(of(sheets, RANKED[:1]), "page")
     yield "Against the deletion ratio", lambda: lines.ratios(of(sheets, PICTURED), "page")
     yield "Forget against test score", lambda: points.tradeoff(of(sheets, points.wanted("tradeoff")), "page")
@@ -54,12 +54,11 @@ def _kinds(
     yield "Relearning", lambda: attacked.relearning(runs, "page")
 
 
-def _places(sheets: Sequence[Sheet]) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Task and title by the names that pictures have."""
+def _tasks(sheets: Sequence[Sheet]) -> Iterator[tuple[str, str]]:
+    """Tasks by the names that their pictures have."""
     for sheet in sheets:
-        place = sheet.place
-        yield slug("-".join(place[:3])), (place.task, " · ".join(place[:3]))
-        yield slug(place.title), (place.task, place.title)
+        yield slug("-".join(sheet.place[:3])), sheet.place.task
+        yield slug(sheet.place.title), sheet.place.task
 
 
 def _svg(figure: Any) -> bytes:

@@ -52,7 +52,7 @@ def _picture(sheets: Sequence[Sheet], marks: Mapping[str, Look], width: str) -> 
         lowest = [axes for axes in column if axes.get_visible()][-1]
         lowest.tick_params(labelbottom=True)  # the one below it may be empty
         lowest.set_xlabel("deletion ratio, %")
-    drawn.suptitle(f"{sheets[0].place.task} · {sheets[0].place.model}", fontsize=8)
+    drawn.suptitle(" · ".join(sheets[0].place[:3]), fontsize=8)
     legend(drawn, handles, width)
     return drawn
 

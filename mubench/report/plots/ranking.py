@@ -45,7 +45,7 @@ def _picture(name: str, ranking: Ranking, width: str) -> Any:
         row = (place if first else len(names) - 1 - place) + 1 + bars * 0.5
         edge = best - 0.06 * span if first else worst + 0.06 * span
         _name(axes, label, ranking.ranks[label], row, edge, "right" if first else "left")
-    title = f"mean ranks by {named(name, aim(name), papers=False).heading} over {ranking.blocks} tables"
+    title = f"Mean ranks by {named(name, aim(name), papers=False).heading} over {ranking.blocks} tables"
     drawn.suptitle(title, fontsize=8)
     return drawn
 
