@@ -29,5 +29,9 @@ def launch(*words: str, count: int = 2, **environment: str) -> list[Done]:
         )
         for rank in range(count)
     ]  # fmt: skip
-    ended = [(process, *process.communicate(timeout=300)) for process in started]
+    try:
+        ended = [(process, *process.communicate(timeout=300)) for process in started]
+    finally:
+        for process in started:
+            process.kill()
     return [Done(process.returncode, out, err) for process, out, err in ended]

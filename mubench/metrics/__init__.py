@@ -1,12 +1,22 @@
-"""Metrics: pure functions of stored predictions. A new module here is found without being named."""
+"""Metrics: pure functions of stored predictions. A new module here is found without being named.
+
+So are those of other installed packages, by the entry point group `mubench.metrics`.
+"""
 
 from importlib import import_module
+from importlib.metadata import entry_points
 from pkgutil import iter_modules
 
+from mubench.errors import UsageError
 from mubench.metrics.base import METRICS, Goal, Metric
 
 for _module in sorted(item.name for item in iter_modules(__path__)):
     import_module(f"{__name__}.{_module}")
+for _point in entry_points(group=__name__):
+    try:
+        _point.load()
+    except Exception as _error:
+        raise UsageError(f"the installed metrics {_point.value} cannot be imported: {_error}") from _error
 
 SPLITS = ("test", "validation", "forget", "retain", "ood", "real_authors", "world_facts")
 

@@ -12,6 +12,8 @@ from typing import Literal
 
 import numpy as np
 
+from mubench.errors import UsageError
+
 Goal = Literal["higher", "lower", "match"]
 Scope = Literal["split", "model", "relative", "cell"]
 Reads = Literal[
@@ -217,6 +219,8 @@ def metric(
     def declare(
         function: Callable[..., float | dict[str, float]],
     ) -> Callable[..., float | dict[str, float]]:
+        if function.__name__ in METRICS:
+            raise UsageError(f"there is a metric '{function.__name__}' already")
         METRICS[function.__name__] = Metric(
             function.__name__, function, scope, goal, frozenset(needs), reads, source, attack
         )
