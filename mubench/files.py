@@ -64,6 +64,17 @@ def locked(path: Path, waiting: Callable[[], object]) -> Iterator[None]:
         lock.release()
 
 
+def held(lock: Path) -> bool:
+    """Whether a living process holds a lock file."""
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, blocking=False):
+            return False
+    except Timeout:
+        return True
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary neighbour, flush it to the disk, and rename it to `path`."""
     with writing(path.parent):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from command_line import ALONE, EXTERNAL, FAST, Done, Outputs, mubench, record_of, start
 
 from mubench import catalog, jobs
+from mubench.files import locked
 from mubench.launching.assignments import spread
 from mubench.launching.board import Board
 from mubench.launching.packs import packs
@@ -82,6 +84,18 @@ def test_what_a_job_in_the_queue_trains_is_waited_for_and_not_trained_twice(plan
 def test_a_model_that_one_run_needs_is_trained_by_it(planner, tmp_path):
     (piece,) = spread(planner.cells([f"out={tmp_path}"], multirun=False))
     assert (piece.models, piece.after) == ((), ())
+
+
+def test_what_another_command_is_at_is_given_out_last(planner, tmp_path):
+    cells = planner.cells(["method=neggrad,salun", f"out={tmp_path}"], multirun=True)
+    models, first, second = pieces = spread(cells)
+    nobody = partial(pytest.fail, "nobody else is here")
+    board = Board(pieces)
+    with locked(Path(models.models[0]).with_suffix(".lock"), nobody):
+        assert models.elsewhere and board.take() == (0, models)  # there is nothing else to do
+    board.end(0, None)
+    with locked(Path(first.run_dir) / ".lock", nobody):
+        assert [board.take(), board.take()] == [(2, second), (1, first)]
 
 
 def test_the_board_gives_out_nothing_before_its_predecessors_ended(planner, tmp_path):

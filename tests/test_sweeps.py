@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from command_line import ALONE, EXTERNAL, FAST, mubench, record_of, start
 
+from mubench.files import locked
+
 GRID = ("run", "-m", "method=neggrad,finetune", "deletion.ratio=2,6", *FAST, ALONE)
 TIMES = ("started", "finished", "cost", "environment")
 
@@ -41,9 +43,7 @@ def test_killed_at_random_moments_a_sweep_ends_as_if_undisturbed(undisturbed, tm
         wait = draw.uniform(0.5, 6)
         while process.poll() is None and time.monotonic() - began < wait:
             time.sleep(0.02)
-        if process.poll() is not None:
-            break
-        process.kill()
+        process.kill()  # no harm where it has ended
         process.communicate()
         kills += 1
     done = mubench(*GRID, f"out={out}")
@@ -58,6 +58,19 @@ def test_two_sweeps_over_the_same_cells_do_each_run_once(undisturbed, tmp_path):
     assert [process.returncode for process in both] == [0, 0], said
     done = [line for text in said for line in text.splitlines() if line.strip().startswith("unlearn: ")]
     assert len(done) == 4 and "".join(said).count("Training the original model") == 1
+    assert facts(out) == facts(undisturbed)
+
+
+def test_a_run_that_another_command_is_at_comes_last(undisturbed, tmp_path):
+    out = tmp_path / "shared"
+    first = out / next(iter(facts(undisturbed)))
+    with locked(first / ".lock", lambda: pytest.fail("nobody else is here")):
+        process = start(*GRID, f"out={out}")
+        while len(facts(out)) < 3 and process.poll() is None:
+            time.sleep(0.05)
+        assert process.poll() is None and not (first / "record.json").exists()
+    _, err = process.communicate(timeout=280)
+    assert process.returncode == 0 and err.endswith("4 runs: 4 complete, 0 failed\n"), err
     assert facts(out) == facts(undisturbed)
 
 

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from mubench.config import RunConfig
+from mubench.files import held
 from mubench.report.plan import shared_models
 
 
@@ -26,6 +27,12 @@ class Assignment:
     def title(self) -> str:
         """The work in a few words."""
         return f"models {', '.join(self.models)}" if self.models else self.run_dir
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another process is at it: then other pieces had better be done before."""
+        locks = [Path(folder).with_suffix(".lock") for folder in self.models]
+        return any(map(held, locks or [Path(self.run_dir) / ".lock"]))
 
 
 def spread(cells: Sequence[RunConfig], underway: Mapping[str, str] | None = None) -> list[Assignment]:

@@ -29,12 +29,16 @@ class Board:
         self.waiting = dict(enumerate(self.pieces))
 
     def take(self) -> tuple[int, Assignment] | None:
-        """Wait for a piece whose predecessors have ended, well or not; None when there is none to come."""
+        """Wait for a piece whose predecessors have ended, well or not; None when there is none to come.
+
+        What another command is at comes last.
+        """
         with self.changed:
             while self.waiting:
-                for place, piece in self.waiting.items():
-                    if all(before in self.ended for before in piece.after):
-                        return place, self.waiting.pop(place)
+                ready = {at: one for at, one in self.waiting.items() if self.ended.keys() >= {*one.after}}
+                if ready:
+                    place = next((at for at, one in ready.items() if not one.elsewhere), min(ready))
+                    return place, self.waiting.pop(place)
                 self.changed.wait()
             return None
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
-from mubench import failing
+from mubench import failing, processes
+from mubench.config import RunConfig
 from mubench.errors import NotApplicable
+from mubench.files import held
 from mubench.launching.attempts import attempt
-from mubench.launching.base import Errand, Launcher, Outcome
+from mubench.launching.base import Errand, Failure, Launcher, Outcome
 
 
 @dataclass
@@ -22,12 +27,22 @@ class Sequential(Launcher):
 
         Unless it cost one of the processes that share the runs: the rest can do nothing without it.
         """
-        outcomes: list[Outcome] = []
-        for cell in errand.cells:
-            failure = attempt(cell, errand.planner)
+        ended: dict[Path, Failure | None] = {}
+        for cell in _in_turn(errand.cells):
+            failure = ended[cell.run_dir] = attempt(cell, errand.planner)
             if failure and failing.parted():
                 raise failure
-            outcomes.append((cell, failure))
             if errand.multirun and failure and not isinstance(failure, NotApplicable):
                 print(f"mubench: {failure}", file=sys.stderr)
-        return outcomes
+        return [(cell, ended[cell.run_dir]) for cell in errand.cells]
+
+
+def _in_turn(cells: Sequence[RunConfig]) -> Iterator[RunConfig]:
+    """The runs in their order, but those that another command is at when it is their turn come last."""
+    later = []
+    for cell in cells:
+        if len(cells) > 1 and processes.shared(partial(held, cell.run_dir / ".lock")):
+            later.append(cell)
+        else:
+            yield cell
+    yield from later
