@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mubench import costs, evidence, models, processes
+from mubench.config import model_lock
 from mubench.data import Stream
 from mubench.effort import Effort
 from mubench.environment import now, versions
@@ -48,7 +49,7 @@ def obtain(bench: Workbench, role: Role) -> Artifact:
 
     found = stored(bench, role)
     if found is None:
-        with writing(folder), processes.locked(folder.with_suffix(".lock"), waiting):
+        with writing(folder), processes.locked(model_lock(folder), waiting):
             found = stored(bench, role, warn=False) or _train(bench, role, folder)
     return found
 

@@ -131,6 +131,17 @@ def shadows_folder(out: Path, key: Mapping[str, Any], role: str, fingerprint: st
     return models_home(out, key) / "shadows" / f"{role}-seed{key['seed']['train']}-{fingerprint[:8]}"
 
 
+def run_lock(run_dir: Path) -> Path:
+    """The file that whoever does a run holds."""
+    return run_dir / ".lock"
+
+
+def model_lock(folder: Path) -> Path:
+    """The file that whoever trains a shared model holds; the shadow models of a role have one for all."""
+    home = folder.parent if folder.parent.parent.name == "shadows" else folder
+    return home.with_suffix(".lock")
+
+
 def _digest(content: Mapping[str, Any]) -> str:
     """Hash (hex) of content that is plain."""
     text = json.dumps({**content, "numerics": NUMERICS}, sort_keys=True, default=str)

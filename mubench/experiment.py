@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from mubench import environment, failing, processes, records
 from mubench.compatibility import check, refuse
-from mubench.config import RunConfig
+from mubench.config import RunConfig, run_lock
 from mubench.engine import Engine
 from mubench.errors import Diverged, RunFailed, UsageError
 from mubench.files import Corrupt, clear_leftovers, write_text, writing
@@ -36,7 +36,7 @@ def run(config: RunConfig, reporter: Reporter) -> Record:
     if finished is None:
         bench = _lay_out(config, method, reporter)
         waiting = partial(reporter.say, "Waiting for another process with this run")
-        with processes.locked(folder / ".lock", waiting):
+        with processes.locked(run_lock(folder), waiting):
             finished = _complete(config, Reporter(quiet=True))
             if finished is None:
                 reporter.log = folder / "log.txt"

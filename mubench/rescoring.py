@@ -12,7 +12,7 @@ from typing import Any
 
 from mubench import environment, records
 from mubench.archive import Run
-from mubench.config import IRRELEVANT, without
+from mubench.config import IRRELEVANT, run_lock, without
 from mubench.errors import NotApplicable, UsageError
 from mubench.files import Corrupt, locked, read_json, write_json
 from mubench.metrics import METRICS, Metric
@@ -53,7 +53,7 @@ def rescore(run: Run, names: Sequence[str]) -> dict[str, Values]:
             raise NotApplicable(f"metric '{name}' reads {METRICS[name].reads}; {run.folder} keeps {keeps}")
     metrics = [metric for metric in chosen(names, run.gives, run.attacks) if not _unkept(metric)]
     found, reasons = score(run.view, metrics)
-    with locked(run.folder / ".lock", lambda: None):
+    with locked(run_lock(run.folder), lambda: None):
         record = records.finished(run.folder)
         if record is None or record.fingerprint != run.record.fingerprint:
             raise UsageError(f"{run.folder} is another run by now")

@@ -13,6 +13,7 @@ import torch
 from command_line import ALONE, EXTERNAL, FAST, Done, Outputs, mubench, record_of, start
 
 from mubench import catalog, jobs
+from mubench.config import model_lock
 from mubench.files import locked
 from mubench.launching.assignments import spread
 from mubench.launching.board import Board
@@ -96,6 +97,18 @@ def test_what_another_command_is_at_is_given_out_last(planner, tmp_path):
     board.end(0, None)
     with locked(Path(first.run_dir) / ".lock", nobody):
         assert [board.take(), board.take()] == [(2, second), (1, first)]
+
+
+def test_shadow_models_of_a_role_are_trained_under_one_lock(planner, tmp_path):
+    words = ["method=neggrad,salun", "shadows=2", f"out={tmp_path}"]
+    cells = planner.cells(words, multirun=True)
+    (piece, *_) = spread(cells)
+    shadows = [folder for folder in piece.models if "shadows" in folder]
+    assert len({model_lock(Path(folder)) for folder in shadows}) == 2 < len(shadows)  # a role each
+    home = cells[0].shadow_dirs("original")[0].parent
+    with locked(home.with_suffix(".lock"), partial(pytest.fail, "nobody else is here")):
+        assert piece.elsewhere
+    assert not piece.elsewhere
 
 
 def test_the_board_gives_out_nothing_before_its_predecessors_ended(planner, tmp_path):

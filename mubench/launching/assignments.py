@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from mubench.config import RunConfig
+from mubench.config import RunConfig, model_lock, run_lock
 from mubench.files import held
 from mubench.report.plan import shared_models
 
@@ -31,8 +31,8 @@ class Assignment:
     @property
     def elsewhere(self) -> bool:
         """Whether another process is at it: then other pieces had better be done before."""
-        locks = [Path(folder).with_suffix(".lock") for folder in self.models]
-        return any(map(held, locks or [Path(self.run_dir) / ".lock"]))
+        locks = [model_lock(Path(folder)) for folder in self.models]
+        return any(map(held, locks or [run_lock(Path(self.run_dir))]))
 
 
 def spread(cells: Sequence[RunConfig], underway: Mapping[str, str] | None = None) -> list[Assignment]:

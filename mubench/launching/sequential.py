@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from mubench import failing, processes
-from mubench.config import RunConfig
+from mubench.config import RunConfig, run_lock
 from mubench.errors import NotApplicable
 from mubench.files import held
 from mubench.launching.attempts import attempt
@@ -41,7 +41,7 @@ def _in_turn(cells: Sequence[RunConfig]) -> Iterator[RunConfig]:
     """The runs in their order, but those that another command is at when it is their turn come last."""
     later = []
     for cell in cells:
-        if len(cells) > 1 and processes.shared(partial(held, cell.run_dir / ".lock")):
+        if processes.shared(partial(held, run_lock(cell.run_dir))):
             later.append(cell)
         else:
             yield cell

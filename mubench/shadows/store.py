@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from mubench import artifacts, costs, processes
 from mubench.artifacts import Artifact, Role
+from mubench.config import model_lock
 from mubench.effort import Effort
 from mubench.environment import now
 from mubench.errors import RunFailed
@@ -39,12 +40,13 @@ def obtain(bench: Workbench, role: Role) -> list[Artifact]:
     found = _found(bench, role, warn=True)
     if len(found) == bench.config.settings.shadows:
         return list(found.values())
-    home, say = bench.config.shadow_dirs(role)[0].parent, bench.reporter.say
+    first = bench.config.shadow_dirs(role)[0]
+    home, say = first.parent, bench.reporter.say
 
     def waiting() -> None:
         say(f"Waiting for another process to train the {role} shadow models")
 
-    with processes.locked(home.with_suffix(".lock"), waiting):
+    with processes.locked(model_lock(first), waiting):
         there = _found(bench, role, warn=False)
         if missing := [n for n in range(bench.config.settings.shadows) if n not in there]:
             _train(bench, role, missing)
