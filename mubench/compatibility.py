@@ -8,14 +8,14 @@ import torch
 
 from mubench import evaluation, scoring
 from mubench.config import RunConfig
-from mubench.curricula.base import Uniform
+from mubench.curricula.base import Curriculum, Uniform
 from mubench.errors import NotApplicable
 from mubench.methods.base import Method
 from mubench.metrics.base import Metric
 from mubench.modalities.base import Modality
 from mubench.optimization import build_optimizer
 from mubench.sharing import check as check_sharing
-from mubench.typed import Known, component
+from mubench.typed import Known
 from mubench.workbench import Workbench
 
 
@@ -34,8 +34,9 @@ def check(config: RunConfig, known: Known | None = None) -> None:
     method = known.component(settings.method, "method")
     modality = known.component(settings.modality, "modality")
     _refuse_others(config, method, modality)
-    known.component(settings.curriculum, "curriculum").check(modality.gives)
-    _refuse_idle(config, method)
+    curriculum = known.component(settings.curriculum, "curriculum")
+    curriculum.check(modality.gives)
+    _refuse_idle(config, method, curriculum)
     check_sharing(config, method)
     metrics(config, modality)
 
@@ -57,12 +58,12 @@ def metrics(config: RunConfig, modality: Modality) -> list[Metric]:
     return scoring.chosen(wanted.metrics, gives, wanted.attacks)
 
 
-def _refuse_idle(config: RunConfig, method: Method) -> None:
+def _refuse_idle(config: RunConfig, method: Method, curriculum: Curriculum) -> None:
     """NotApplicable for a curriculum or an optimizer that acts on nothing: the row's name would be false."""
     if method.takes_steps:
         return
     idle, name = f"does nothing for method '{config.key['method']}': it takes no", config.key["curriculum"]
-    if not isinstance(component(config.settings.curriculum, "curriculum"), Uniform):
+    if not isinstance(curriculum, Uniform):
         raise NotApplicable(f"curriculum={name} {idle} losses")
     for typed in _typed(config, "optimizer"):
         raise NotApplicable(f"{typed} {idle} steps")

@@ -138,8 +138,8 @@ def _reached(reads: Mapping[str, frozenset[str] | None]) -> dict[str, frozenset[
     found = dict(reads)
     for _ in found:
         for name, read in found.items():
-            further = [found.get(other, frozenset()) for other in read or ()]
-            known = [one for one in further if one is not ANY]
-            ends = read is ANY or len(known) < len(further)
-            found[name] = ANY if read is None or ends else read.union(*known)
+            if read is not ANY:
+                further = [found.get(other, frozenset()) for other in read]
+                known = [one for one in further if one is not ANY]
+                found[name] = read.union(*known) if len(known) == len(further) else ANY
     return found

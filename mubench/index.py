@@ -19,7 +19,7 @@ from mubench.database import NAME, Parts, Row, discard, fetched, remember, remem
 from mubench.files import Corrupt
 from mubench.records import Outline, Record, read, run_dirs, stamp_of
 
-__all__ = ["NAME", "Brief", "briefs", "outlines", "query", "whole"]
+__all__ = ["NAME", "Brief", "briefs", "outlines", "query", "records_of", "whole"]
 # Parts of records that many have in common, held once; those of config and metrics by their names.
 SHARED = ("environment", "data", "reasons", "models", "forget_set")
 ROLES = ("original", "retrained")  # whose metrics are shared
@@ -127,6 +127,11 @@ def whole(out: Path, chosen: Sequence[tuple[Path, Outline]]) -> list[tuple[Path,
             discard(out)
             found.append((folder, _read(folder)))
     return found
+
+
+def records_of(out: Path, chosen: Sequence[tuple[Path, Outline]]) -> list[tuple[Path, Record]]:
+    """The same without those that are gone or torn by now."""
+    return [(folder, one) for folder, one in whole(out, chosen) if isinstance(one, Record)]
 
 
 def _look(out: Path, outlined: bool) -> tuple[list[_Seen], dict[int, Any]]:

@@ -13,8 +13,8 @@ from mubench.errors import UsageError, did_you_mean
 if TYPE_CHECKING:
     from mubench.files import Corrupt
     from mubench.records import Outline, Record
+    from mubench.report.kept_tables import Run
 
-    Run = tuple[Path, Outline]
     Found = tuple[Path, Outline | Corrupt | None]
 
 MOST = 3  # damaged records that are named
@@ -49,7 +49,9 @@ def records(out: Path, wanted: Mapping[str, str]) -> list[Record]:
 
 def runs(out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:
     """The same, each with its run's directory; one's own and those that `mubench import` has taken."""
-    return whole(out, chosen(out, wanted))
+    from mubench.index import records_of
+
+    return records_of(out, chosen(out, wanted))
 
 
 def chosen(out: Path, wanted: Mapping[str, str]) -> list[Run]:
@@ -65,14 +67,6 @@ def chosen(out: Path, wanted: Mapping[str, str]) -> list[Run]:
     if others:
         _tell_of_others([folder for folder, _ in found])
     return found
-
-
-def whole(out: Path, chosen: Sequence[Run]) -> list[tuple[Path, Record]]:
-    """Records of outlines; one that is gone or torn by now is left out."""
-    from mubench import index
-    from mubench.records import Record
-
-    return [(folder, one) for folder, one in index.whole(out, chosen) if isinstance(one, Record)]
 
 
 def _of_groups(found: Sequence[Found], names: Sequence[str]) -> list[Found]:
@@ -100,9 +94,9 @@ def _tell_of_others(folders: Sequence[Path]) -> None:
 
 def own(out: Path, wanted: Mapping[str, str]) -> list[tuple[Path, Record]]:
     """The same without imported ones."""
-    from mubench.index import outlines
+    from mubench.index import outlines, records_of
 
-    return whole(out, _matching(outlines(out, _kinds(wanted)), out, wanted, lambda: outlines(out)))
+    return records_of(out, _matching(outlines(out, _kinds(wanted)), out, wanted, lambda: outlines(out)))
 
 
 def _kinds(wanted: Mapping[str, str]) -> dict[str, list[str]]:

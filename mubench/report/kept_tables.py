@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mubench.database import keep, recalled
 from mubench.errors import UsageError
-from mubench.index import whole
+from mubench.index import records_of
 from mubench.installed import identity
-from mubench.records import Outline, Record
+from mubench.records import Outline
 from mubench.report.notes import Told
 from mubench.report.places import Place, order, place_of
 from mubench.report.printed import Printed
@@ -23,6 +23,7 @@ from mubench.report.terminal import kind
 from mubench.statistics import Test
 
 if TYPE_CHECKING:
+    from mubench.records import Record
     from mubench.report.rows import Proven
     from mubench.report.sheets import Sheet
 
@@ -78,7 +79,7 @@ def _keys(parts: Sequence[Sequence[Run]], asked: Asked, proven: Proven) -> list[
 def _made(out: Path, part: Sequence[Run], asked: Asked, proven: Proven) -> Printed:
     from mubench.report.table import printed  # numpy and others, which take as long as all else
 
-    records = [record for _, record in whole(out, part) if isinstance(record, Record)]
+    records = [record for _, record in records_of(out, part)]
     return printed(sheets_of(records, asked), proven, asked.shape, asked.test)
 
 
