@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from mubench import failing, processes
@@ -38,10 +37,13 @@ class Sequential(Launcher):
 
 
 def _in_turn(cells: Sequence[RunConfig]) -> Iterator[RunConfig]:
-    """The runs in their order, but those that another command is at when it is their turn come last."""
+    """The runs in their order, but those that another command is at when it is their turn come last.
+
+    Several processes that share the runs keep the order: they cannot agree before they have joined.
+    """
     later = []
     for cell in cells:
-        if processes.shared(partial(held, run_lock(cell.run_dir))):
+        if processes.count() == 1 and held(run_lock(cell.run_dir)):
             later.append(cell)
         else:
             yield cell
