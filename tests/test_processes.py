@@ -122,3 +122,10 @@ def test_a_mistake_is_told_once_and_ends_all_with_its_status():
     main, other = launch("-m", "mubench", "verify", "salun")
     assert (main.status, main.out, other.status, other.out, other.err) == (2, "", 2, "", "")
     assert main.err == "mubench: mubench verify is the work of one process: start it without a launcher\n"
+
+
+def test_two_processes_share_a_sweep(tmp_path):
+    words = ("-m", "method=neggrad", "deletion.ratio=2,4", "evaluation.reference=none")
+    done = launch("-m", "mubench", *RUN, *words, f"out={tmp_path}")
+    assert [one.status for one in done] == [0, 0], done[0].err
+    assert done[0].err.endswith("2 runs: 2 complete, 0 failed\n")
